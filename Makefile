@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Each builds .venv/ from nothing and reuses it later.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: venv demo test test-slow lint clean
+
+demo: $(VENV)/.base  ## render a room, segment it, score it -> out/demo/
+	$(BIN)/moonseg demo --out=out/demo
+
+test: $(VENV)/.dev  ## the default tests
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev  ## the long ones
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev  ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+venv: $(VENV)/.dev  ## everything a contributor needs
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

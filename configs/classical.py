@@ -1,0 +1,20 @@
+"""The shipped default for classical features: the whole method.
+
+    moonseg train --config=configs/classical.py --cache='rooms/*' --workdir=runs/classical
+
+The recipe, the time it takes and the scores are in experiments/classical_core/README.md.
+"""
+
+from moonseg_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.model.width = 128
+    config.model.feed_forward = 512
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.final_learning_rate = 1e-5
+    config.optimizer.warmup_steps = 100
+    config.optimizer.clip_norm = 1.0
+    config.train.steps = 3000
+    return config

@@ -1,0 +1,73 @@
+"""`moonseg COMMAND ...`: parses, dispatches, and turns a user's mistake into exit code 2."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "demo": "render a room, segment it, score it: the whole program in one command",
+    "cache": "run the frozen backbones over a recording, once, and keep what they say",
+    "train": "train the core on cached clips",
+    "segment": "fuse a cached recording into 3D instances, frame by frame",
+    "eval": "score predictions against ground truth",
+    "export": "write predictions in the formats of other projects and benchmarks",
+    "doctor": "say what is installed, what is found, and what is missing",
+}
+COMING = "sweep (many training runs in one program), view (browser viewer)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Returns:
+        0 on success, 2 on bad input (one sentence on stderr), 130 on Ctrl-C.
+    """
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    for chatty in ("absl", "jax", "orbax"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = parse(arguments)
+    from moonseg_jax.structs import InputError  # After parsing: `--help` need not load JAX.
+
+    try:
+        return _module(args.command).run(args) or 0
+    except InputError as error:
+        print(f"moonseg {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parses a command line; ``--config.a.b=value`` overrides end up in ``args.overrides``."""
+    parser = argparse.ArgumentParser(
+        prog="moonseg",
+        description="Online, monocular, zero-shot 3D instance segmentation.",
+        epilog=f"Coming: {COMING}.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Only the chosen command's module is imported: `eval` must not need what `cache` needs.
+    chosen = next((word for word in arguments if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", allow_abbrev=False
+        )
+        if name == chosen:
+            _module(name).add_arguments(subparser)
+            command_parser = subparser
+    args, unknown = parser.parse_known_args(arguments)
+    args.overrides = [word for word in unknown if word.startswith("--config.")]
+    surplus = [word for word in unknown if word not in args.overrides]
+    if surplus or (args.overrides and not hasattr(args, "config")):
+        command_parser.error(f"unrecognized arguments: {' '.join(surplus or args.overrides)}")
+    return args
+
+
+def _module(command: str):
+    return importlib.import_module(f"moonseg_cli.{command}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

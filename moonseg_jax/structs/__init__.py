@@ -1,0 +1,17 @@
+"""The types every other package speaks: frames, scene descriptions, errors. Imports nothing of ours."""
+
+from moonseg_jax.structs.bitplanes import pack_masks, unpack_masks
+from moonseg_jax.structs.errors import InputError
+from moonseg_jax.structs.frame import Frame, FrameResult, SourceFrame
+from moonseg_jax.structs.scene import Backbone, SceneInfo
+
+__all__ = [
+    "Backbone",
+    "Frame",
+    "FrameResult",
+    "InputError",
+    "SceneInfo",
+    "SourceFrame",
+    "pack_masks",
+    "unpack_masks",
+]
