@@ -38,7 +38,8 @@ def load_config(path: str | None) -> ConfigDict:
         reason = "no get_config()" if error.args == ("get_config",) else error.args[0]
         raise InputError(f"config {path} cannot be used: {reason}") from error
     except Exception as error:
-        raise InputError(f"config {path} cannot be used: {error}") from error
+        reason = " ".join(str(error).replace("\\n", " ").split())
+        raise InputError(f"config {path} cannot be used: {reason}") from error
 
 
 def apply_overrides(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:

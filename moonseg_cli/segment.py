@@ -80,16 +80,12 @@ def segment_cache(
     for frame in track(reader.frames(), "segment", total=len(reader)):
         result.add(frame, segmenter.step(frame))
     scene = result.finish(segmenter.state)
-    write_predictions(
-        out, scene, reader, config=core.config.to_dict(), checkpoint=core.origin
-    )
+    write_predictions(out, scene, reader, config=core.config.to_dict(), checkpoint=core.origin)
     write_contact_sheet(Path(out) / "picture.png", out, reader)
     return scene.num_instances
 
 
-def load_core(
-    checkpoint: str | Path | None, info: "SceneInfo", overrides: list[str]
-) -> LoadedCore:
+def load_core(checkpoint: str | Path | None, info: "SceneInfo", overrides: list[str]) -> LoadedCore:
     """Finds the weights for a scene and the settings that go with them.
 
     Args:

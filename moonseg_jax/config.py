@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 def default_config() -> ConfigDict:
     """The paper's settings, for any backbone family."""
-    return ConfigDict(
+    config = ConfigDict(
         {
             "seed": 0,
             "model": model_config(),
@@ -23,6 +23,7 @@ def default_config() -> ConfigDict:
             "train": train_config(),
         }
     )
+    return config.lock()
 
 
 def features_only_config() -> ConfigDict:

@@ -20,8 +20,8 @@ def box_of_points(points: jax.Array, member: jax.Array) -> jax.Array:
     Returns:
         ``[q 2 3]``; empty where a subset is.
     """
-    low = jnp.min(jnp.where(member[..., None], points, jnp.inf), axis=-2)
-    high = jnp.max(jnp.where(member[..., None], points, -jnp.inf), axis=-2)
+    low = jnp.min(jnp.where(member[..., None], points[None], jnp.inf), axis=-2)
+    high = jnp.max(jnp.where(member[..., None], points[None], -jnp.inf), axis=-2)
     return jnp.stack([low, high], axis=-2)
 
 
@@ -44,12 +44,10 @@ def box_iou(a: jax.Array, b: jax.Array, margin: float = 0.0) -> jax.Array:
     Returns:
         ``[m n]`` in 0..1; 0 where either box is empty or both have no volume.
     """
-    grow = jnp.array([[-margin], [margin]], a.dtype)
-    a, b = a + grow, b + grow
-    low = jnp.maximum(a[:, None, 0], b[None, :, 0])
-    high = jnp.minimum(a[:, None, 1], b[None, :, 1])
-    overlap = _volume(low, high)
-    union = _volume(a[:, 0], a[:, 1])[:, None] + _volume(b[:, 0], b[:, 1])[None] - overlap
+    low_a, high_a = a[:, None, 0] - margin, a[:, None, 1] + margin
+    low_b, high_b = b[None, :, 0] - margin, b[None, :, 1] + margin
+    overlap = _volume(jnp.maximum(low_a, low_b), jnp.minimum(high_a, high_b))
+    union = _volume(low_a, high_a) + _volume(low_b, high_b) - overlap
     return jnp.where(overlap > 0, overlap / jnp.where(union > 0, union, 1.0), 0.0)
 
 

@@ -14,10 +14,10 @@ def invert_pose(T: jax.Array) -> jax.Array:
 
 def transform(T_b_from_a: jax.Array, points_a: jax.Array) -> jax.Array:
     """Moves points ``[*n 3]`` from frame a to frame b by one ``[4 4]`` transform."""
-    # Three multiply-adds instead of a matmul: exact in float32 on every backend (no TF32).
-    R, t = T_b_from_a[:3, :3], T_b_from_a[:3, 3]
-    x, y, z = points_a[..., :1], points_a[..., 1:2], points_a[..., 2:]
-    return x * R[:, 0] + y * R[:, 1] + z * R[:, 2] + t
+    # Multiply-adds instead of a matmul: full float32 on every backend (no TF32).
+    x, y, z = points_a[..., 0], points_a[..., 1], points_a[..., 2]
+    rows = [row[0] * x + row[1] * y + row[2] * z + row[3] for row in T_b_from_a[:3]]
+    return jnp.stack(rows, axis=-1)
 
 
 def project(points_cam: jax.Array, intrinsics: jax.Array) -> tuple[jax.Array, jax.Array]:

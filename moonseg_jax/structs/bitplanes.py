@@ -33,7 +33,7 @@ def unpack_masks(planes: jax.Array) -> jax.Array:
     Returns:
         ``[*b words·32 H W]`` bool.
     """
-    shifts = jnp.arange(WORD_BITS, dtype=jnp.uint32)
-    bits = (planes[..., None] >> shifts) & jnp.uint32(1)
+    shifts = jnp.arange(WORD_BITS, dtype=jnp.uint32).reshape(*(1,) * planes.ndim, WORD_BITS)
+    bits = (jnp.asarray(planes)[..., None] >> shifts) & jnp.uint32(1)
     bits = bits.reshape(*planes.shape[:-1], planes.shape[-1] * WORD_BITS)
     return jnp.moveaxis(bits, -1, -3).astype(bool)
