@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         nargs="+",
         metavar="GT",
-        help="for each prediction: a recording with gt.npz, a gt.npz, or a ScanNet ground-truth txt",
+        help="for each prediction: a recording with gt.npz, a gt.npz, or a ScanNet txt",
     )
     parser.add_argument(
         "--gt-mode",

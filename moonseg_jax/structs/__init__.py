@@ -1,4 +1,4 @@
-"""The types every other package speaks: frames, scene descriptions, errors. Imports nothing of ours."""
+"""What every other package speaks: frames, scene descriptions, errors. Imports nothing of ours."""
 
 from moonseg_jax.structs.bitplanes import pack_masks, unpack_masks
 from moonseg_jax.structs.errors import InputError

@@ -23,8 +23,10 @@ def weights_for(info: SceneInfo) -> Path:
         made_for = read_weights_info(path)
         if path.stem == info.semantics.name and made_for.fits(info):
             return path
+    geometry, semantics = (
+        f"{b.name} ({b.channels} channels)" for b in (info.geometry, info.semantics)
+    )
     raise InputError(
-        f"no shipped weights fit {info.scene}'s features ({info.geometry.name} with "
-        f"{info.geometry.channels} channels, {info.semantics.name} with {info.semantics.channels}): "
-        "give --checkpoint=RUN of a training on them, or --checkpoint=none for features only"
+        f"no shipped weights fit {info.scene}'s features, {geometry} and {semantics}: give "
+        "--checkpoint=RUN of a training on them, or --checkpoint=none for features only"
     )
