@@ -67,22 +67,21 @@ def segment_cache(
     """
     from moonseg_cli.runtime import enable_compilation_cache
     from moonseg_jax.cache import CacheReader
-    from moonseg_jax.eval.predictions import write_predictions
-    from moonseg_jax.online.results import SceneResult
-    from moonseg_jax.online.segmenter import Segmenter
+    from moonseg_jax.eval import read_predictions, write_predictions
+    from moonseg_jax.online import SceneResult, Segmenter
     from moonseg_jax.viz import write_contact_sheet
 
     enable_compilation_cache()
     reader = CacheReader(cache)
     core = load_core(checkpoint, reader.info, overrides or [])
     segmenter = Segmenter(core.graphdef, core.params, reader.info, core.config)
-    result = SceneResult(reader.info, core.config.online)
+    result = SceneResult(core.config)
     for frame in track(reader.frames(), "segment", total=len(reader)):
         result.add(frame, segmenter.step(frame))
     scene = result.finish(segmenter.state)
     write_predictions(out, scene, reader, config=core.config.to_dict(), checkpoint=core.origin)
-    write_contact_sheet(Path(out) / "picture.png", out, reader)
-    return scene.num_instances
+    write_contact_sheet(Path(out) / "picture.png", read_predictions(out), reader)
+    return len(scene.scores)
 
 
 def load_core(checkpoint: str | Path | None, info: "SceneInfo", overrides: list[str]) -> LoadedCore:
@@ -96,10 +95,8 @@ def load_core(checkpoint: str | Path | None, info: "SceneInfo", overrides: list[
     Raises:
         InputError: no such weights, or they were trained on another backbone's features.
     """
-    from ml_collections import ConfigDict
-
     from moonseg_cli.configuration import apply_overrides
-    from moonseg_jax.config import features_only_config
+    from moonseg_jax.config import default_config, features_only_config
     from moonseg_jax.models import FeatureCore, load_weights, split_core
     from moonseg_jax.weights import weights_for
 
@@ -110,8 +107,9 @@ def load_core(checkpoint: str | Path | None, info: "SceneInfo", overrides: list[
     path = weights_for(info) if checkpoint is None else _weights_file(Path(checkpoint))
     graphdef, params, weights = load_weights(path)
     weights.check_fits(info, path)
-    config = apply_overrides(ConfigDict(weights.config), overrides)
-    return LoadedCore(graphdef, params, config, str(path))
+    config = default_config()
+    config.update(weights.extra["recipe"])
+    return LoadedCore(graphdef, params, apply_overrides(config, overrides), str(path))
 
 
 def _weights_file(checkpoint: Path) -> Path:

@@ -1,0 +1,1 @@
+"""What looks at one frame: geometry, semantics, 2D masks."""

@@ -1,0 +1,96 @@
+"""Recordings that lie in a folder, one file an image."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bridges.ordered import in_order
+from bridges.sources.files import read_depth, read_image, read_pose, same_shape
+from bridges.sources.layouts import FrameFiles, Layout
+from bridges.sources.source import Source
+from moonseg_jax.structs import InputError, SourceFrame
+
+READ_THREADS = 4
+
+
+class FolderSource(Source):
+    """Frames of a folder; poses are read and checked at once, images when their turn comes."""
+
+    def __init__(self, path: Path, layout: Layout, stride: int = 1, max_frames: int = 0) -> None:
+        self.path = path
+        self.kind = layout.kind
+        self.stride = stride
+        self.all_names = tuple(frame.name for frame in layout.frames)
+        self.lacks = layout.lacks
+        self.intrinsics = layout.intrinsics
+        self.skipped = []
+        self._poses: dict[str, np.ndarray] = {}
+        picked = layout.frames[::stride][: max_frames or None]
+        self._frames = [frame for frame in picked if self._has_pose(frame)]
+        if not self._frames:
+            name, reason = self.skipped[0]
+            raise InputError(
+                f"{path} has no frame with a usable pose (first: {name}, {reason}): write 4x4"
+                " camera-to-world matrices, or remove the poses."
+            )
+        self.names = tuple(frame.name for frame in self._frames)
+        self._first = self._frames[0].color
+        self.image_size = read_image(self._first).shape[:2]
+        self._check_intrinsics()
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        tasks = (partial(self._read, frame) for frame in self._frames)
+        yield from in_order(tasks, READ_THREADS, ahead=2 * READ_THREADS)
+
+    def _has_pose(self, frame: FrameFiles) -> bool:
+        if "poses" in self.lacks:
+            return True
+        T, reason = read_pose(frame.pose)
+        if T is None:
+            self.skipped.append((frame.name, reason))
+            return False
+        self._poses[frame.name] = T
+        return True
+
+    def _read(self, frame: FrameFiles) -> SourceFrame:
+        image = read_image(frame.color)
+        if image.shape[:2] != self.image_size:
+            raise InputError(
+                f"{frame.color} is {_size(image.shape)} and {self._first.name}"
+                f" {_size(self.image_size)}: all images of a recording must have one size."
+            )
+        depth = None if frame.depth is None else self._read_depth(frame.depth)
+        return SourceFrame(
+            name=frame.name,
+            timestamp=frame.timestamp,
+            image=image,
+            depth=depth,
+            T_world_from_cam=self._poses.get(frame.name),
+            intrinsics=self.intrinsics,
+        )
+
+    def _read_depth(self, path: Path) -> np.ndarray:
+        depth = read_depth(path)
+        if not same_shape(depth.shape, self.image_size):
+            raise InputError(
+                f"{path} is {_size(depth.shape)} and the colour image {_size(self.image_size)}:"
+                " register depth to the colour image, so that both show the same field of view."
+            )
+        return depth
+
+    def _check_intrinsics(self) -> None:
+        if self.intrinsics is None:
+            return
+        (height, width), K = self.image_size, self.intrinsics
+        if not (0 < K[0, 2] < width and 0 < K[1, 2] < height):
+            raise InputError(
+                f"{self.path}: the principal point ({K[0, 2] - 0.5:g}, {K[1, 2] - 0.5:g}) of the"
+                f" intrinsics lies outside the {width}x{height} colour image: give the intrinsics"
+                " of the colour image as it is stored."
+            )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

@@ -1,0 +1,38 @@
+"""What every recording offers, whatever its layout."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+from moonseg_jax.structs import SourceFrame
+
+
+class Source(ABC):
+    """Frames of a recording, read lazily and in order; can be iterated more than once.
+
+    Attributes:
+        path: the folder or file.
+        kind: ``posed_rgbd``, ``seven_scenes``, ``images`` or ``video``.
+        stride: every how many frames one is taken.
+        image_size: ``(H, W)`` of every image.
+        all_names: stem of every frame of the recording, in order, before ``stride``.
+        names: of the frames that iterating yields (of a video: at most these).
+        lacks: which of ``depth``, ``poses``, ``intrinsics`` the recording does not have.
+        skipped: ``(name, reason)`` of each frame left out.
+    """
+
+    path: Path
+    kind: str
+    stride: int
+    image_size: tuple[int, int]
+    all_names: tuple[str, ...]
+    names: tuple[str, ...]
+    lacks: tuple[str, ...]
+    skipped: list[tuple[str, str]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Decodes ahead in threads; yields in order."""
