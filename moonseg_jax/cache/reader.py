@@ -1,0 +1,211 @@
+"""Reads a cache: single frames, clips in one request, or all frames with read-ahead."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tensorstore as ts
+
+from moonseg_jax.cache.arrays import chunk_file, first_unreadable, open_array, read_context
+from moonseg_jax.cache.manifest import REMEDY, check_files, read_manifest, verify_files
+from moonseg_jax.cache.schema import SHARD_FRAMES, ArraySchema, frame_schema
+from moonseg_jax.structs import Frame, InputError, SceneInfo
+
+
+class CacheReader:
+    """One committed cache.
+
+    Safe to share between threads. Every chunk read is checked against its crc32c.
+
+    Args:
+        path: of the cache.
+        state_attention: read it where it is stored; False leaves the field None and the disk alone.
+        context: TensorStore resources to share with other readers, from `read_context`.
+
+    Raises:
+        InputError: no cache at ``path``, half-written, of another schema version, or a file is
+            missing or has another size than when it was written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        state_attention: bool = True,
+        context: ts.Context | None = None,
+    ):
+        self.path = Path(path)
+        self._manifest = read_manifest(self.path)
+        check_files(self.path, self._manifest)
+        self._context = read_context() if context is None else context
+        schema = frame_schema(self._manifest.info, self._manifest.words)
+        if not state_attention:
+            schema.pop("state_attention", None)
+        self._schema = schema
+
+    @property
+    def info(self) -> SceneInfo:
+        """The scene, frame names and skipped frames included."""
+        return self._manifest.info
+
+    @property
+    def num_masks(self) -> int:
+        """The largest number of valid masks in a frame."""
+        return self._manifest.num_masks
+
+    @property
+    def words(self) -> int:
+        """Words of every frame's mask bit planes."""
+        return self._manifest.words
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes on disk, the manifest's own aside."""
+        return sum(size for size, _ in self._manifest.files.values())
+
+    @property
+    def cameras(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of all frames: ``T_world_from_cam [t 4 4]`` and ``intrinsics [t 3 3]``; cheap to read."""
+        return self._small["T_world_from_cam"].copy(), self._small["intrinsics"].copy()
+
+    def __len__(self) -> int:
+        return self._manifest.frames
+
+    def frame(self, index: int) -> Frame:
+        """Frame ``index``, bit for bit as it was written.
+
+        Raises:
+            IndexError: no such frame.
+            InputError: naming array, frame and file of what is corrupt.
+        """
+        return _frame_at(self.request(index, 1).wait(), 0)
+
+    def clip(self, start: int, length: int) -> Frame:
+        """Frames ``start .. start + length - 1`` with a leading time axis, in one request.
+
+        Raises:
+            IndexError: no such frames.
+            InputError: naming array, frame and file of what is corrupt.
+        """
+        return Frame(**self.request(start, length).wait())
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames in order; the next shard is read while this one is used.
+
+        Raises:
+            InputError: naming array, frame and file of what is corrupt.
+        """
+        starts = range(0, len(self), SHARD_FRAMES)
+        lengths = [min(SHARD_FRAMES, len(self) - start) for start in starts]
+        ahead = self.request(0, lengths[0])
+        for start, length in zip(starts, lengths, strict=True):
+            arrays = ahead.wait()
+            if start + length < len(self):
+                index = start // SHARD_FRAMES + 1
+                ahead = self.request(starts[index], lengths[index])
+            for i in range(length):
+                yield _frame_at(arrays, i)
+
+    def request(
+        self, start: int, length: int, into: Mapping[str, np.ndarray] | None = None
+    ) -> "ClipRequest":
+        """Starts reading a clip and returns at once.
+
+        Args:
+            start, length: of the clip, in frames.
+            into: arrays ``[length ...]`` to fill, by field; the others are allocated.
+
+        Raises:
+            IndexError: no such frames.
+        """
+        if start < 0 or length < 1 or start + length > len(self):
+            raise IndexError(f"{self.path}: frames {start}..{start + length - 1} of {len(self)}")
+        arrays = {name: small[start : start + length].copy() for name, small in self._small.items()}
+        futures = {}
+        for name, store in self._bulk.items():
+            target = (into or {}).get(name)
+            if target is None:
+                target = np.empty((length, *self._schema[name].shape), self._schema[name].dtype)
+            arrays[name] = target
+            futures[name] = ts.array(target).write(store[start : start + length])
+        return ClipRequest(self, start, length, arrays, futures)
+
+    def verify(self) -> None:
+        """Reads every file and compares it with the manifest's SHA-256.
+
+        Raises:
+            InputError: naming the first file that differs.
+        """
+        verify_files(self.path, self._manifest)
+
+    def close(self) -> None:
+        """Lets go of the open arrays; a later read opens them again."""
+        self.__dict__.pop("_bulk", None)
+        self.__dict__.pop("_small", None)
+
+    @cached_property
+    def _bulk(self) -> dict[str, ts.TensorStore]:
+        return {a.name: self._open(a.name) for a in self._schema.values() if a.bulk}
+
+    @cached_property
+    def _small(self) -> dict[str, np.ndarray]:
+        return {a.name: self._read_small(a) for a in self._schema.values() if not a.bulk}
+
+    def _damage(self, name: str, start: int, length: int, error: Exception) -> InputError:
+        array = self._schema[name]
+        frame, word = first_unreadable(self._bulk[name], array, start, length)
+        file = self.path / chunk_file(array, frame, word)
+        return InputError(f"{file}: cannot be read ({name}, frame {frame}); {REMEDY}: {error}")
+
+    def _open(self, name: str) -> ts.TensorStore:
+        try:
+            return open_array(self.path, name, self._context)
+        except (OSError, ValueError) as error:
+            file = self.path / name / "zarr.json"
+            raise InputError(f"{file}: metadata cannot be read; {REMEDY}: {error}") from error
+
+    def _read_small(self, array: ArraySchema) -> np.ndarray:
+        try:
+            return self._open(array.name).read().result()
+        except (OSError, ValueError) as error:
+            file = self.path / chunk_file(array, 0)
+            raise InputError(
+                f"{file}: cannot be read ({array.name}, all frames); {REMEDY}: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """A clip on its way from the disk.
+
+    Attributes:
+        reader: whose clip it is.
+        start, length: of the clip, in frames.
+        arrays: by field, ``[length ...]``; bulk arrays are valid after `wait`.
+        futures: by field, of the bulk arrays.
+    """
+
+    reader: CacheReader
+    start: int
+    length: int
+    arrays: dict[str, np.ndarray]
+    futures: dict[str, ts.WriteFutures]
+
+    def wait(self) -> dict[str, np.ndarray]:
+        """The arrays by field, ``[length ...]``, once all are read.
+
+        Raises:
+            InputError: naming array, frame and file of what is corrupt.
+        """
+        for name, future in self.futures.items():
+            try:
+                future.result()
+            except (OSError, ValueError) as error:
+                raise self.reader._damage(name, self.start, self.length, error) from error
+        return self.arrays
+
+
+def _frame_at(arrays: dict[str, np.ndarray], index: int) -> Frame:
+    return Frame(**{name: value[index] for name, value in arrays.items()})
