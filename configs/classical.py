@@ -12,9 +12,11 @@ def get_config():
     config = default_config()
     config.model.width = 128
     config.model.feed_forward = 512
+    config.data.max_masks = 32
     config.optimizer.learning_rate = 5e-4
     config.optimizer.final_learning_rate = 1e-5
     config.optimizer.warmup_steps = 100
     config.optimizer.clip_norm = 1.0
     config.train.steps = 3000
+    config.train.eval_fraction = 0.05
     return config

@@ -1,0 +1,165 @@
+"""The building blocks of η, φ and ψ. LayerNorm and softmax never run below float32."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from moonseg_jax.models.tokens import NORM_EPS
+
+
+class Mlp(nnx.Module):
+    """Linear layers with GELU (the exact one) between them.
+
+    Args:
+        widths: channels of the input, of every hidden layer, and of the output.
+        rngs: of the initialisation.
+        dtype: of the activations.
+        param_dtype: of the parameters.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+    ):
+        self.layers = nnx.List(
+            nnx.Linear(n, m, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+            for n, m in itertools.pairwise(widths)
+        )
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[*b widths[0]]`` to ``[*b widths[-1]]``."""
+        for i, layer in enumerate(self.layers):
+            x = layer(jax.nn.gelu(x, approximate=False) if i else x)
+        return x
+
+
+class Attention(nnx.Module):
+    """Multi-head attention in which a query may see nothing at all.
+
+    Args:
+        width: channels of queries and output.
+        source_width: channels of what is attended to.
+        heads: dividing ``width``.
+        rngs: of the initialisation.
+        dtype: of the activations.
+        param_dtype: of the parameters.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        source_width: int,
+        heads: int,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+    ):
+        def linear(channels: int) -> nnx.Linear:
+            return nnx.Linear(channels, width, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
+
+        self.heads = heads
+        self.query, self.out = linear(width), linear(width)
+        self.key, self.value = linear(source_width), linear(source_width)
+
+    def __call__(self, queries: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
+        """Gathers from the source what each query may see.
+
+        Args:
+            queries: ``[q d]``.
+            source: ``[n c]``.
+            mask: ``[q n]`` bool, what each query sees; one row ``[1 n]`` holds for all.
+
+        Returns:
+            ``[q d]``; exactly zero for a query that sees nothing.
+        """
+        q, k, v = (
+            layer(x).reshape(x.shape[0], self.heads, -1)
+            for layer, x in ((self.query, queries), (self.key, source), (self.value, source))
+        )
+        exact = jnp.promote_types(q.dtype, jnp.float32)
+        logits = jnp.einsum("qhc,nhc->hqn", q, k, preferred_element_type=exact)
+        logits = jnp.where(mask[None], logits * q.shape[-1] ** -0.5, jnp.finfo(exact).min)
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+        gathered = jnp.einsum("hqn,nhc->qhc", weights, v).reshape(queries.shape)
+        # Where nothing is seen the weights are uniform and finite; the branch is cut, biases too.
+        return jnp.where(jnp.any(mask, axis=-1, keepdims=True), self.out(gathered), 0.0)
+
+
+class RefineLayer(nnx.Module):
+    """One layer of φ (Eq. 3, 4): patches, context, each other, feed-forward; pre-norm, residual.
+
+    Args:
+        width: d.
+        token_width: c.
+        heads: of every attention.
+        feed_forward: hidden channels.
+        context: False leaves the cross-attention to context queries out.
+        rngs: of the initialisation.
+        dtype: of the activations inside the branches; the residual stream keeps its own.
+        param_dtype: of the parameters.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        token_width: int,
+        heads: int,
+        feed_forward: int,
+        context: bool,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+    ):
+        kinds: dict[str, Any] = {"rngs": rngs, "dtype": dtype, "param_dtype": param_dtype}
+
+        self.patch_norm = norm(width, rngs, param_dtype)
+        self.patch_attention = Attention(width, token_width, heads, **kinds)
+        if context:
+            self.context_norm = norm(width, rngs, param_dtype)
+            self.context_attention = Attention(width, width, heads, **kinds)
+        self.self_norm = norm(width, rngs, param_dtype)
+        self.self_attention = Attention(width, width, heads, **kinds)
+        self.mlp_norm = norm(width, rngs, param_dtype)
+        self.mlp = Mlp([width, feed_forward, width], **kinds)
+        self.context = context
+
+    def __call__(
+        self,
+        queries: jax.Array,
+        tokens: jax.Array,
+        attended: jax.Array,
+        valid: jax.Array,
+        context: jax.Array,
+        context_valid: jax.Array,
+    ) -> jax.Array:
+        """Refines the queries once; shapes as in `Core.refine`, ``attended [q p]`` bool."""
+        x = queries
+        x += self.patch_attention(self.patch_norm(x), tokens, attended).astype(x.dtype)
+        if self.context:
+            branch = self.context_attention(self.context_norm(x), context, context_valid[None])
+            x += branch.astype(x.dtype)
+        normed = self.self_norm(x)
+        x += self.self_attention(normed, normed, valid[None]).astype(x.dtype)
+        x += self.mlp(self.mlp_norm(x)).astype(x.dtype)
+        return x
+
+
+def norm(width: int, rngs: nnx.Rngs, param_dtype: Any, gain: float = 1.0) -> nnx.LayerNorm:
+    """A LayerNorm with scale (``gain`` at first) and offset, in the parameters' precision."""
+    return nnx.LayerNorm(
+        width,
+        epsilon=NORM_EPS,
+        param_dtype=param_dtype,
+        scale_init=nnx.initializers.constant(gain),
+        use_fast_variance=False,
+        rngs=rngs,
+    )
