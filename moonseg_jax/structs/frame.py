@@ -1,12 +1,12 @@
 """What flows through the system: a source's frame, a cached frame, and what is said about it."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax
 import numpy as np
 from flax import struct
 
-Array = jax.Array | np.ndarray
+Array = Any  # A np.ndarray on the host, a jax.Array under jit.
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,13 @@ class SceneInfo:
     def mask_size(self) -> tuple[int, int]:
         """``(Hm, Wm)`` of the masks."""
         return self.image_size[0] // self.mask_stride, self.image_size[1] // self.mask_stride
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> "SceneInfo":
+        """The inverse of `dataclasses.asdict`, also after a trip through JSON."""
+        backbones = {name: Backbone(**raw[name]) for name in ("geometry", "semantics", "masks")}
+        tuples = {
+            name: tuple(raw[name]) for name in ("image_size", "image_transform", "frame_names")
+        }
+        skipped = tuple((name, reason) for name, reason in raw["skipped"])
+        return cls(**{**raw, **backbones, **tuples, "skipped": skipped})

@@ -1,0 +1,127 @@
+"""Ground truth in the formats people have, and the three meanings the field gives it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from plyfile import PlyData
+
+from moonseg_jax.eval import scannet200
+from moonseg_jax.eval.npz import read_npz
+from moonseg_jax.structs import InputError
+
+GT_MODES = ("onlineanyseg", "maskclustering", "things")
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The labelled vertices of one scene.
+
+    Attributes:
+        path: the file it was read from.
+        scene: name.
+        mode: which instances count, one of `GT_MODES`.
+        instance: ``[v]`` int64, 0 = void; instances in the evaluators' order of ids.
+        points: ``[v 3]`` float32, metres, world frame; None where the file has none.
+    """
+
+    path: Path
+    scene: str
+    mode: str
+    instance: np.ndarray
+    points: np.ndarray | None
+
+    def require_points(self) -> np.ndarray:
+        """The vertices' positions, or an `InputError` that says where to put them."""
+        if self.points is None:
+            raise InputError(
+                f"{self.path} has labels but no points: put {self.scene}_vh_clean_2.ply beside it"
+            )
+        return self.points
+
+
+def load_ground_truth(path: str | Path, mode: str = "onlineanyseg") -> GroundTruth:
+    """Reads ground truth.
+
+    Args:
+        path: a posed RGB-D folder with ``gt.npz``; a ``.npz`` with ``points [v 3]``,
+            ``instance [v]`` (-1 or 0: unlabelled) and optionally ``label [v]`` (ScanNet's class
+            ids); or a ScanNet ``.txt`` with label·1000 + instance + 1 per vertex, the points in
+            ``<scene>_vh_clean_2.ply`` beside it.
+        mode: one of `GT_MODES`, as `counted_instances` defines them.
+
+    Raises:
+        InputError: no such file, or not what is described here.
+    """
+    path = Path(path)
+    file = path / "gt.npz" if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"no ground truth at {file}: expected a gt.npz or a ScanNet txt")
+    if file.suffix == ".npz":
+        label, instance, points = _read_npz(file)
+        scene = file.parent.resolve().name if file.stem == "gt" else file.stem
+    else:
+        label, instance, points = _read_scannet(file)
+        scene = file.stem
+    return GroundTruth(file, scene, mode, counted_instances(label, instance, mode), points)
+
+
+def counted_instances(label: np.ndarray | None, instance: np.ndarray, mode: str) -> np.ndarray:
+    """Which instance each vertex counts for; 0 = void, where predictions are not punished.
+
+    - ``onlineanyseg``: instances of the 200 classes, wall and floor among them; the rest is void.
+    - ``maskclustering``: every instance of any class, and everything unannotated together as one
+      more giant instance; nothing is void.
+    - ``things``: as ``onlineanyseg``, with wall and floor void.
+
+    Args:
+        label: ``[v]`` ScanNet class ids; None where unknown: then every instance counts.
+        instance: ``[v]``, negative where unannotated.
+        mode: one of `GT_MODES`.
+
+    Returns:
+        ``[v]`` int64.
+    """
+    if mode == "maskclustering":
+        return np.maximum(instance, 0) + 1
+    counts = instance >= 0
+    if label is not None:
+        excluded = (scannet200.WALL, scannet200.FLOOR) if mode == "things" else ()
+        counts &= np.isin(label, scannet200.CLASS_IDS) & ~np.isin(label, excluded)
+    return np.where(counts, instance + 1, 0)
+
+
+def _read_npz(file: Path) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    data = read_npz(
+        file,
+        ("points", "instance"),
+        "ground truth is an npz with points [N 3], instance [N] and optionally label [N]",
+        optional=("label",),
+    )
+    points, instance, label = data["points"], data["instance"].astype(np.int64), data.get("label")
+    if instance.ndim != 1 or points.shape != (len(instance), 3):
+        raise InputError(
+            f"{file} has points {points.shape} and instance {instance.shape}: "
+            "expected [N 3] and [N] of the same N"
+        )
+    return label, np.where(instance > 0, instance, -1), points.astype(np.float32)
+
+
+def _read_scannet(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    try:
+        # Some exporters write whole numbers as floats.
+        ids = np.array(file.read_text().split(), np.float64).astype(np.int64)
+    except ValueError as error:
+        raise InputError(
+            f"{file} is not ScanNet ground truth: expected one integer a line"
+        ) from error
+    mesh = file.with_name(f"{file.stem}_vh_clean_2.ply")
+    points = None
+    if mesh.is_file():
+        vertex = PlyData.read(mesh)["vertex"]
+        points = np.stack([vertex["x"], vertex["y"], vertex["z"]], -1).astype(np.float32)
+        if len(points) != len(ids):
+            raise InputError(
+                f"{file} labels {len(ids)} vertices and {mesh} has {len(points)}: not one scene"
+            )
+    return ids // 1000, ids % 1000, points

@@ -1,0 +1,115 @@
+"""The picture of a result: frames, frames with instances, the cloud, the cloud with instances."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from moonseg_jax.cache import CacheReader
+from moonseg_jax.viz.overlay import overlay_instances
+from moonseg_jax.viz.palette import instance_colors
+from moonseg_jax.viz.render import doll_house_camera, render, top_camera
+from moonseg_jax.viz.upright import NEIGHBOURS, stand_up
+
+if TYPE_CHECKING:
+    from moonseg_jax.eval.predictions import Predictions
+
+_WIDTH = 1800
+_GAP = 12
+_LINE = 44
+_INK = (40, 40, 40)
+_CLOUD_HEIGHT = 620
+
+
+def write_contact_sheet(
+    path: str | Path,
+    predictions: "Predictions",
+    reader: CacheReader,
+    *,
+    metrics: dict[str, Any] | None = None,
+    frames: int = 6,
+) -> None:
+    """Draws a result as one PNG.
+
+    Args:
+        path: file to write.
+        predictions: the result.
+        reader: of the cache it was made from, for the frames' colours.
+        metrics: of `evaluate`, for the title.
+        frames: how many to show, evenly chosen.
+    """
+    rows = [_title(predictions, metrics), *_frame_rows(predictions, reader, frames)]
+    if len(predictions.points) >= NEIGHBOURS:
+        rows += _cloud_rows(predictions)
+    height = sum(row.height for row in rows) + _GAP * (len(rows) + 1)
+    sheet = Image.new("RGB", (_WIDTH, height), "white")
+    top = _GAP
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height + _GAP
+    sheet.save(path)
+
+
+def _title(predictions: "Predictions", metrics: dict[str, Any] | None) -> Image.Image:
+    info, count = predictions.info, len(predictions.scores)
+    words = [info.scene, f"{count} instances", f"{len(info.frame_names)} frames"]
+    words.append(f"{info.geometry.name} geometry, {info.semantics.name} features")
+    if metrics is not None and metrics["ap"] is not None:
+        ap = (f"{name.upper()} {100 * metrics[name]:.1f}" for name in ("ap", "ap50", "ap25"))
+        words.append(f"{'  '.join(ap)} ({metrics['gt_mode']})")
+    line = Image.new("RGB", (_WIDTH, _LINE), "white")
+    font = ImageFont.load_default(size=26)
+    ImageDraw.Draw(line).text((_GAP, 6), "   ·   ".join(words), _INK, font)
+    return line
+
+
+def _frame_rows(
+    predictions: "Predictions", reader: CacheReader, frames: int
+) -> tuple[Image.Image, Image.Image]:
+    """Colour images above, instances below."""
+    total = len(predictions.info.frame_names)
+    chosen = np.unique(np.linspace(0, total - 1, frames).round().astype(int))
+    height, width = predictions.info.image_size
+    cell_width = (_WIDTH - _GAP * (len(chosen) + 1)) // len(chosen)
+    cell = (cell_width, round(cell_width * height / width))
+    images, overlays = [], []
+    for i in chosen:
+        image = Image.fromarray(np.asarray(reader.frame(int(i)).colors))
+        image = image.resize(cell, Image.Resampling.BICUBIC)
+        labels = Image.fromarray(predictions.label_map(int(i))).resize(
+            cell, Image.Resampling.NEAREST
+        )
+        images.append(image)
+        overlays.append(Image.fromarray(overlay_instances(np.asarray(image), np.asarray(labels))))
+    return _beside(images), _beside(overlays)
+
+
+def _cloud_rows(predictions: "Predictions") -> list[Image.Image]:
+    """The room from above a corner, and its plan, in colour and by instance."""
+    cloud = stand_up(predictions.points.astype(np.float64), predictions.T_world_from_cam)
+    by_instance = _instance_view(predictions.colors, predictions.instance)
+    house = doll_house_camera(cloud, predictions.instance > 0)
+    half = (_WIDTH - 3 * _GAP) // 2
+    size = (_CLOUD_HEIGHT, half)
+    return [
+        _beside(render(cloud, (predictions.colors, by_instance), camera, size))
+        for camera in (house, top_camera())
+    ]
+
+
+def _instance_view(colors: np.ndarray, instance: np.ndarray) -> np.ndarray:
+    """Instances in their colours, textured a little; everything else in pale grey."""
+    grey = colors.mean(axis=-1, keepdims=True)
+    pale = 150 + 0.4 * grey
+    tinted = instance_colors(instance) * (0.75 + 0.35 * grey / 255)
+    return np.where((instance > 0)[:, None], tinted, pale).clip(0, 255).astype(np.uint8)
+
+
+def _beside(images: list[Image.Image]) -> Image.Image:
+    row = Image.new("RGB", (_WIDTH, images[0].height), "white")
+    left = _GAP
+    for image in images:
+        row.paste(image, (left, 0))
+        left += image.width + _GAP
+    return row

@@ -1,0 +1,171 @@
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from moonseg_jax.eval.align import align_trajectories, nearest_instance, refine_icp, umeyama
+from moonseg_jax.eval.associate import associate, unproject_instances
+from moonseg_jax.eval.ground_truth import load_ground_truth
+from moonseg_jax.eval.predictions import Predictions, read_predictions
+from moonseg_jax.eval.views import View, ground_truth_views
+from moonseg_jax.eval.votes import VertexVotes
+from moonseg_jax.structs import InputError
+
+
+def agreement(labels: np.ndarray, instance: np.ndarray) -> float:
+    seen = labels > 0
+    return float(np.mean(labels[seen] == instance[seen]))
+
+
+def random_similarity(seed: int) -> tuple[float, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    Q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return rng.uniform(0.2, 5), Q * np.sign(np.linalg.det(Q)), rng.normal(size=3)
+
+
+def moved(predictions: Predictions, seed: int) -> Predictions:
+    """The same result in a world of another scale and origin."""
+    scale, R, t = random_similarity(seed)
+    poses = predictions.T_world_from_cam.copy()
+    poses[:, :3, :3] = R @ poses[:, :3, :3]
+    poses[:, :3, 3] = scale * poses[:, :3, 3] @ R.T + t
+    points = (scale * predictions.points @ R.T + t).astype(np.float32)
+    info = dataclasses.replace(predictions.info, poses="predicted", units="scene")
+    return dataclasses.replace(predictions, info=info, points=points, T_world_from_cam=poses)
+
+
+def test_protocol_a_labels_what_is_seen(recording):
+    truth = load_ground_truth(recording.folder)
+    labels = associate(read_predictions(recording.result), truth)
+    instance = np.maximum(truth.instance - 1, 0)
+    assert np.mean(labels == instance) > 0.97
+    assert agreement(labels, instance) > 0.97
+    for i in (1, 2, 3):
+        assert np.mean(labels[instance == i] == i) > 0.9
+
+
+def test_protocol_a_from_the_cache_gives_the_same(recording):
+    truth = load_ground_truth(recording.folder)
+    predictions = read_predictions(recording.result)
+    expected = associate(predictions, truth)
+    alone = recording.folder.parent / "alone"
+    alone.mkdir()
+    shutil.copy(recording.folder / "gt.npz", alone / "gt.npz")
+    labels = associate(predictions, load_ground_truth(alone))
+    assert np.mean(labels == expected) > 0.99
+    assert len(list(ground_truth_views(predictions, load_ground_truth(alone)))) == 5
+
+
+def test_hidden_vertices_have_no_votes():
+    depth = np.full((4, 4), 1.0, np.float32)
+    K = np.array([[4.0, 0, 2], [0, 4.0, 2], [0, 0, 1]])
+    view = View(0, depth, K, np.eye(4), (1.0, 1.0, 0.0, 0.0))
+    on, near, behind = [0.1, 0.1, 1.0], [0.1, 0.1, 1.03], [0.1, 0.1, 1.05]
+    outside, behind_camera = [2.0, 0, 1.0], [0.1, 0.1, -1.0]
+    vertices = np.array([on, near, behind, outside, behind_camera], np.float32)
+    labels = unproject_instances(vertices, [view], lambda i: np.full((4, 4), 7), (4, 4))
+    assert labels.tolist() == [7, 7, 0, 0, 0]
+
+
+def test_unknown_depth_sees_nothing():
+    view = View(0, np.full((2, 2), np.nan, np.float32), np.diag([2.0, 2, 1]), np.eye(4),
+                (1.0, 1.0, 0.0, 0.0))  # fmt: skip
+    vertices = np.array([[0.1, 0.1, 1.0]], np.float32)
+    assert unproject_instances(vertices, [view], lambda i: np.ones((2, 2), int), (2, 2))[0] == 0
+
+
+def test_most_votes_win_and_ties_go_to_the_lowest(monkeypatch):
+    votes = VertexVotes(4)
+    monkeypatch.setattr("moonseg_jax.eval.votes._COMPACT_AT", 3)
+    for vertex, instance in [([0, 1], [5, 9]), ([0, 1], [5, 2]), ([0, 2], [3, 0]), ([2], [4])]:
+        votes.add(np.array(vertex), np.array(instance))
+    assert votes.winners().tolist() == [5, 2, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_umeyama_recovers_a_similarity(seed):
+    scale, R, t = random_similarity(seed)
+    source = np.random.default_rng(seed + 100).normal(size=(6, 3))
+    found = umeyama(source, scale * source @ R.T + t)
+    np.testing.assert_allclose(found.scale, scale, rtol=1e-9)
+    np.testing.assert_allclose(found.R, R, atol=1e-9)
+    np.testing.assert_allclose(found.t, t, atol=1e-9)
+
+
+def test_umeyama_never_mirrors():
+    source = np.random.default_rng(0).normal(size=(8, 3))
+    assert np.linalg.det(umeyama(source, source * [1, 1, -1]).R) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("icp", [False, True])
+def test_protocol_b_undoes_scale_and_pose(recording, icp):
+    truth = load_ground_truth(recording.folder)
+    predictions = moved(read_predictions(recording.result), seed=3)
+    labels = associate(predictions, truth, "sim3", icp=icp)
+    assert np.mean(labels == np.maximum(truth.instance - 1, 0)) == 1.0
+
+
+def test_icp_repairs_a_small_error():
+    target = np.random.default_rng(0).uniform(size=(4000, 3)) * [2, 2, 0.02] + [0, 0, 1]
+    target = np.concatenate([target, target[:, [2, 0, 1]]])
+    off = umeyama(target, target * 1.01 + 0.01)
+    fixed = refine_icp(off, target, target, gate=0.1)
+    before = np.linalg.norm(off.apply(target) - target, axis=1).mean()
+    assert np.linalg.norm(fixed.apply(target) - target, axis=1).mean() < 0.2 * before
+
+
+def test_masks_do_not_grow_into_unlabelled_points():
+    x, y = np.meshgrid(np.arange(-1, 1, 0.02), np.arange(-1, 1, 0.02))
+    points = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
+    square = (np.abs(points[:, 0]) < 0.5) & (np.abs(points[:, 1]) < 0.5)
+    labels = nearest_instance(points, points, square.astype(np.int32), radius=0.15)
+    np.testing.assert_array_equal(labels, square)
+    far = nearest_instance(
+        points + np.array([0, 0, 0.2]), points, square.astype(np.int32), radius=0.15
+    )
+    assert not far.any()
+    assert not nearest_instance(points, points[:0], np.zeros(0, np.int32), radius=0.15).any()
+
+
+def test_degenerate_trajectories_are_refused():
+    with pytest.raises(InputError, match="room: 2 frames have ground-truth poses"):
+        align_trajectories(np.eye(3)[:2], np.eye(3)[:2], "room")
+    line = np.outer(np.arange(6.0), [1, 2, 3])
+    wiggly = np.random.default_rng(0).normal(size=(6, 3))
+    with pytest.raises(InputError, match="room: the predicted camera centres lie on one line"):
+        align_trajectories(line, wiggly, "room")
+    with pytest.raises(InputError, match="room: the ground-truth camera centres lie on one line"):
+        align_trajectories(wiggly, line, "room")
+
+
+def test_without_poses_there_is_a_sentence(recording):
+    (recording.folder / "pose").rename(recording.folder / "poses")
+    truth = load_ground_truth(recording.folder)
+    predictions = read_predictions(recording.result)
+    guessed = dataclasses.replace(predictions.info, poses="predicted")
+    with pytest.raises(InputError, match=r"has no depth/ and pose/ for the frames of .*result"):
+        associate(dataclasses.replace(predictions, info=guessed), truth)
+    with pytest.raises(InputError, match="0 frames have ground-truth poses"):
+        associate(predictions, truth, "sim3")
+    shutil.rmtree(recording.cache)
+    with pytest.raises(InputError, match=r"its cache .* is gone"):
+        associate(predictions, truth)
+
+
+def test_unusable_poses_are_left_out_and_bad_depth_is_named(recording):
+    truth = load_ground_truth(recording.folder)
+    predictions = read_predictions(recording.result)
+    np.savetxt(recording.folder / "pose" / "000020.txt", np.full((4, 4), -np.inf))
+    assert [view.index for view in ground_truth_views(predictions, truth)] == [0, 1, 3, 4]
+    truncate(recording.folder / "depth" / "000010.png")
+    with pytest.raises(InputError, match=r"000010\.png cannot be read"):
+        list(ground_truth_views(predictions, truth))
+    (recording.folder / "pose" / "000000.txt").write_text("1 2 3")
+    with pytest.raises(InputError, match=r"000000\.txt: expected a 4x4 matrix"):
+        list(ground_truth_views(predictions, truth))
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:60])
