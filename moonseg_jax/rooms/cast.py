@@ -171,7 +171,9 @@ def _face(
 def _pack(members: jax.Array) -> jax.Array:
     """Bit sets: ``[g n]`` bool to ``[g n/32]`` uint32."""
     bits = members.reshape(members.shape[0], -1, _WORD).astype(jnp.uint32)
-    return jnp.sum(bits << jnp.arange(_WORD, dtype=jnp.uint32), axis=-1, dtype=jnp.uint32)
+    return jnp.sum(
+        bits << jnp.arange(_WORD, dtype=jnp.uint32)[None, None], axis=-1, dtype=jnp.uint32
+    )
 
 
 def _pop(words: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from PIL import Image
 
+from moonseg_jax.rooms.camera import default_intrinsics, render
 from moonseg_jax.rooms.cast import TILE
 from moonseg_jax.rooms.masks import CorruptionRates, corrupt_masks
 from moonseg_jax.rooms.path import camera_path
-from moonseg_jax.rooms.render import default_intrinsics, render
 from moonseg_jax.rooms.sample import sample_room
 from moonseg_jax.rooms.scene import RenderedFrame, RoomConfig
 from moonseg_jax.structs import InputError

@@ -1,4 +1,4 @@
-"""Soft shadows and ambient occlusion, on a coarse grid of surface points."""
+"""Soft shadows, ambient occlusion, and the distances both of them and camera paths need."""
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ _SAMPLES = np.array(
 )  # Points of an area light, in its half extents.
 _REACH = (0.06, 0.3)  # Metres from the surface at which nearness of others is felt.
 _STRENGTH = (0.45, 0.6)
+_SHADE_WIDTH = 128  # Points across an image at which shadows are found, at least.
 
 
 def shadowing(room: Room, points: Triple, normals: Triple) -> tuple[jax.Array, jax.Array]:
@@ -28,8 +29,8 @@ def shadowing(room: Room, points: Triple, normals: Triple) -> tuple[jax.Array, j
         left over by what is near (distances a little off the surface against what an empty half
         space would give).
     """
-    start = added(points, scaled(normals, 0.004))
-    ends = room.lighting.position[:, None] + room.lighting.extent[:, None] * _SAMPLES
+    start = tuple(p[None] for p in added(points, scaled(normals, 0.004)))
+    ends = room.lighting.position[:, None] + room.lighting.extent[:, None] * _SAMPLES[None]
     lights, samples, _ = ends.shape
     column = (lights * samples, *([1] * points[0].ndim))
     ends = split(ends.reshape(*column, 3))
@@ -58,6 +59,71 @@ def shadowing(room: Room, points: Triple, normals: Triple) -> tuple[jax.Array, j
     for reach, strength, free in zip(_REACH, _STRENGTH, near, strict=True):
         left = left * (1 - strength * jnp.clip(1 - free / reach, 0, 1))
     return jnp.mean(seen, axis=1), left
+
+
+def image_shadowing(
+    room: Room, side: jax.Array, point: Triple, normal: Triple
+) -> tuple[jax.Array, jax.Array]:
+    """`shadowing` of an image: on a grid of about 96x128 points, spread to all pixels.
+
+    Args:
+        room: lights and what is in their way.
+        side: ``[H W]`` int32, equal on pixels of one side of one surface.
+        point: surface points, three ``[H W]``.
+        normal: unit normals, three ``[H W]``.
+
+    Returns:
+        ``visible [l H W]`` and ``open [H W]`` as `shadowing` gives them.
+    """
+    height, width = side.shape
+    stride = 2 ** int(np.log2(max(1, width // _SHADE_WIDTH)))
+
+    def pick(image: jax.Array) -> jax.Array:
+        return image[stride // 2 : height : stride, stride // 2 : width : stride]
+
+    visible, free = shadowing(room, *jax.tree.map(pick, (point, normal)))
+    if stride == 1:
+        return visible, free
+    coarse = jnp.concatenate([visible, free[None]])
+    fine = _spread(coarse, pick(side), side, stride)
+    return fine[:-1], fine[-1]
+
+
+def _spread(coarse: jax.Array, owner: jax.Array, side: jax.Array, stride: int) -> jax.Array:
+    """Bilinear interpolation that listens only to samples of a pixel's own side.
+
+    Args:
+        coarse: ``[c h w]`` samples at every ``stride``-th pixel, the first at ``stride // 2``.
+        owner: ``[h w]`` sides of surfaces of the samples.
+        side: ``[h·stride w·stride]`` sides of surfaces of the pixels.
+        stride: pixels between samples.
+
+    Returns:
+        ``[c h·stride w·stride]``.
+    """
+    h, w = owner.shape
+    apart = (np.arange(stride) - stride // 2) / stride
+    tent = np.stack([np.maximum(1 - np.abs(apart - step), 0) for step in (-1, 0, 1)], axis=1)
+    coarse = jnp.pad(coarse, [(0, 0), (1, 1), (1, 1)], mode="edge")
+    owner = jnp.pad(owner, 1, mode="edge")
+
+    def phase(row: tuple[jax.Array, jax.Array]) -> jax.Array:
+        # Pixels of one row phase, [s h w]: long inner axes, which vectorise.
+        pixels, row_tent = row
+        weights = jnp.zeros(pixels.shape, coarse.dtype)
+        total = jnp.zeros((len(coarse), *pixels.shape), coarse.dtype)
+        for i in range(3):
+            for j in range(3):
+                weight = row_tent[i] * tent[:, j].astype(np.float32) + 1e-4
+                same = owner[None, i : i + h, j : j + w] == pixels
+                weight = jnp.where(same, 1.0, 1e-3) * weight[:, None, None]
+                total = total + weight[None] * coarse[:, None, i : i + h, j : j + w]
+                weights = weights + weight
+        return total / weights[None]
+
+    pixels = side.reshape(h, stride, w, stride).transpose(1, 3, 0, 2)
+    fine = jax.lax.map(phase, (pixels, jnp.asarray(tent, coarse.dtype)))
+    return fine.transpose(1, 3, 0, 4, 2).reshape(-1, *side.shape)
 
 
 def clearance(room: Room, points: jax.Array) -> jax.Array:

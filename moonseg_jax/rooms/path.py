@@ -4,6 +4,7 @@ import jax
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
+from skimage.measure import label
 
 from moonseg_jax.rooms.occlusion import clearance
 from moonseg_jax.rooms.scene import Room
@@ -70,7 +71,7 @@ def _free_floor(room: Room) -> tuple[np.ndarray, np.ndarray]:
         z = np.broadcast_to(heights[:, None], (*stack.shape[:3], 1))
         near = _near(room, np.concatenate([stack, z], axis=-1))
         margin = np.where(heights < 1.0, 0.12, _MARGIN + 0.05)
-        parts = np.asarray(ndimage.label(np.all(near > margin, axis=-1))[0])
+        parts = np.asarray(label(np.all(near > margin, axis=-1), connectivity=1))
         sizes = np.bincount(parts.ravel())[1:]
         if sizes.size and sizes.max() * _CELL**2 > 2.0:
             return parts == 1 + sizes.argmax(), points

@@ -13,7 +13,7 @@ from moonseg_jax.rooms.placement import FloorPlan, Placed
 from moonseg_jax.rooms.scene import BOX, Lighting, Materials, Primitives, Room, RoomConfig
 
 _FAR = 1e3  # Where unused slots are kept.
-_PLANS = 20
+_PLANS = 5
 
 
 def sample_room(seed: int, config: RoomConfig | None = None) -> Room:

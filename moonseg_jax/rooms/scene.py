@@ -27,7 +27,7 @@ class RoomConfig:
     width: tuple[float, float] = (4.0, 8.0)
     height: tuple[float, float] = (2.4, 3.0)
     instances: tuple[int, int] = (8, 25)
-    capacity: tuple[int, int, int] = (160, 64, 32)
+    capacity: tuple[int, int, int] = (128, 64, 64)
 
 
 @struct.dataclass

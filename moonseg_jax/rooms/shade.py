@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from moonseg_jax.rooms.intersect import unit_gradient
-from moonseg_jax.rooms.occlusion import shadowing
+from moonseg_jax.rooms.occlusion import image_shadowing
 from moonseg_jax.rooms.scene import BOX, Room
 from moonseg_jax.rooms.texture import albedo
 from moonseg_jax.rooms.triple import (
@@ -24,7 +24,6 @@ from moonseg_jax.rooms.triple import (
     turned,
 )
 
-_SHADE_WIDTH = 128
 _BANDS = 8
 _FALLOFF = 2.2  # Metres at which a light has lost half of its strength.
 
@@ -53,8 +52,8 @@ def radiance(
     """
     ray = _rays(T_world_from_cam, intrinsics, depth.shape)
     eye = split(T_world_from_cam[:3, 3])
-    normal, local = _in_bands(partial(_surface, room, eye), surface, depth, ray)
-    visible, free = _shadows(room, surface, added(eye, scaled(ray, depth)), normal)
+    normal, local, side = _in_bands(partial(_surface, room, eye), surface, depth, ray)
+    visible, free = image_shadowing(room, side, added(eye, scaled(ray, depth)), normal)
     footprint = depth / intrinsics[0, 0]
     color = _in_bands(partial(_color, room), surface, local, footprint)
     seen = (surface, depth, ray, normal, color, tuple(visible), free)
@@ -144,8 +143,10 @@ def _arriving(
 
 def _surface(
     room: Room, eye: Triple, surface: jax.Array, depth: jax.Array, ray: Triple
-) -> tuple[Triple, Triple]:
-    """Unit normals towards the camera and points in the surfaces' own coordinates, metres."""
+) -> tuple[Triple, Triple, jax.Array]:
+    """Unit normals towards the camera, points in the surfaces' own coordinates, metres, and a
+    number for each side of each surface.
+    """
     primitives = room.primitives
     slots = sum(primitives.capacity)
     middle = jnp.stack([jnp.zeros_like(room.size[0])] * 2 + [room.size[2] / 2])
@@ -171,54 +172,14 @@ def _surface(
     gradient = unit_gradient(own(jnp.asarray(kind)), unit, (own(taper[:, 0]), own(taper[:, 1])))
     gradient = tuple(g / h for g, h in zip(gradient, size, strict=True))
     normal = normalised(tuple(dot(tuple(row), gradient) for row in R))
-    return scaled(normal, jnp.where(surface >= slots, -1.0, 1.0)), local
+    normal = scaled(normal, jnp.where(surface >= slots, -1.0, 1.0))
+    return normal, local, surface * 6 + _facing(normal)
 
 
-def _shadows(
-    room: Room, surface: jax.Array, point: Triple, normal: Triple
-) -> tuple[jax.Array, jax.Array]:
-    """`shadowing` on every s-th pixel, spread over the image: ``[l H W]``, ``[H W]``."""
-    height, width = surface.shape
-    stride = 2 ** int(np.log2(max(1, width // _SHADE_WIDTH)))
-
-    def pick(image: jax.Array) -> jax.Array:
-        return image[stride // 2 : height : stride, stride // 2 : width : stride]
-
-    visible, free = shadowing(room, *jax.tree.map(pick, (point, normal)))
-    if stride == 1:
-        return visible, free
-    coarse = jnp.concatenate([visible, free[None]])
-    fine = _spread(coarse, pick(surface), surface, stride)
-    return fine[:-1], fine[-1]
-
-
-def _spread(coarse: jax.Array, owner: jax.Array, surface: jax.Array, stride: int) -> jax.Array:
-    """Bilinear interpolation that listens only to samples of a pixel's own surface.
-
-    Args:
-        coarse: ``[c h w]`` samples at every ``stride``-th pixel, the first at ``stride // 2``.
-        owner: ``[h w]`` surfaces of the samples.
-        surface: ``[h·stride w·stride]`` surfaces of the pixels.
-        stride: pixels between samples.
-
-    Returns:
-        ``[c h·stride w·stride]``.
-    """
-    h, w = owner.shape
-    apart = (np.arange(stride) - stride // 2) / stride
-    tent = [np.maximum(1 - np.abs(apart - step), 0).astype(np.float32) for step in (-1, 0, 1)]
-    coarse = jnp.pad(coarse, [(0, 0), (1, 1), (1, 1)], mode="edge")
-    owner = jnp.pad(owner, 1, mode="edge")
-    pixels = surface.reshape(h, stride, w, stride)
-    total, weights = (
-        jnp.zeros((len(coarse), *pixels.shape), coarse.dtype),
-        jnp.zeros(pixels.shape, coarse.dtype),
-    )
-    for i in range(3):
-        for j in range(3):
-            weight = tent[i][:, None, None] * tent[j][None, None] + 1e-4
-            same = owner[i : i + h, j : j + w][:, None, :, None] == pixels
-            weight = jnp.where(same, weight[None], 1e-3 * weight[None])
-            total = total + weight[None] * coarse[:, i : i + h, j : j + w][:, :, None, :, None]
-            weights = weights + weight
-    return (total / weights[None]).reshape(-1, *surface.shape)
+def _facing(normal: Triple) -> jax.Array:
+    """Which way a surface faces, 0..5, so that the sides of one box are told apart."""
+    sizes = [jnp.abs(n) for n in normal]
+    axis = jnp.where(sizes[0] > sizes[1], 0, 1)
+    axis = jnp.where(sizes[2] > jnp.maximum(sizes[0], sizes[1]), 2, axis)
+    sign = jnp.where(axis == 0, normal[0], jnp.where(axis == 1, normal[1], normal[2])) > 0
+    return 2 * axis + sign.astype(axis.dtype)
