@@ -73,7 +73,7 @@ def memory_config() -> ConfigDict:
         {
             "gradient": "through",  # D10: "through" the in-clip memory, or "stop".
             "rows": 256,  # First capacity of the bank; doubles when full.
-            "keys": 16384,  # First capacity of the key table; doubles when half full.
+            "keys": 16384,  # First capacity of the key table, a power of two; doubles when full.
             "voxel": 0.05,  # D16: one key per (voxel, row); side in scene units.
             "occlusion": 0.0,  # D18: keys deeper than the surface by more are hidden; 0 = off.
         }
@@ -89,6 +89,7 @@ def online_config() -> ConfigDict:
             "match_threshold": 1.8,  # For three terms: D11 scales it by the number in use / 3.
             "terms": "query,state,box",  # D11: terms of Eq. 12; "state" drops out without A.
             "box_margin": 0.02,  # Added to boxes before IoU so that flat ones have a volume.
+            "box_sigma": 2.5,  # Boxes end at mean ± this many deviations (flying pixels); 0 = off.
             "min_observations": 2,  # D14: export drops instances seen in fewer frames.
         }
     )

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from moonseg_jax.config import model_config
 from moonseg_jax.models.core import Core
 from moonseg_jax.structs import InputError, SceneInfo
 
@@ -109,11 +108,10 @@ def load_weights(path: str | Path, *, dtype: Any = jnp.float32) -> tuple[Any, An
     """
     tensors, info = _read(Path(path))
     try:
-        config = model_config()
-        config.update(info.model)
+        config = ConfigDict(info.model)
         c3, c2 = info.geometry["channels"], info.semantics["channels"]
         abstract = nnx.eval_shape(lambda: Core(config, c3, c2, rngs=nnx.Rngs(0), dtype=dtype))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: its header describes no model of this version ({error}); train or download "
             "weights of this version"

@@ -1,0 +1,147 @@
+"""The training objective of one clip: the memory runs through its frames in order."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from moonseg_jax.geometry import area_pool, pool_points
+from moonseg_jax.losses.distillation import dist_loss
+from moonseg_jax.losses.segmentation import seg_loss, xseg_loss
+from moonseg_jax.memory.index import clip_index_maps, gather_context
+from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage
+from moonseg_jax.structs import Frame, unpack_masks
+
+
+def clip_loss(
+    core: Core | FeatureCore, clip: Frame, config: ConfigDict, image_size: tuple[int, int]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """``w_seg·L_seg + w_dist·L_dist + w_xseg·L_xseg`` of one clip; a batch by ``vmap``.
+
+    Each term is the mean over the clip's frames that have it: L_seg those with a valid query,
+    L_xseg those with a valid query and a patch in M_ind, L_dist all. A term of weight zero is not
+    computed. L_xseg reads the final bank, of which a frame's index map names earlier rows only.
+
+    Args:
+        core: η, φ, ψ.
+        clip: frames in order, ``[t ...]`` on every field.
+        config: `moonseg_jax.config.default_config`; its ``loss`` and ``memory`` are used.
+        image_size: ``(H, W)`` of the processed image.
+
+    Returns:
+        The total ``[]``, and scalars: ``seg``, ``dist``, ``xseg`` (unweighted; zero where not
+        computed), ``valid_queries`` (in the clip) and ``context_share`` (of the patches, in
+        M_ind; zero where nothing needs the index maps).
+    """
+    weights = config.loss
+    grid = (clip.features_3d.shape[1], clip.features_3d.shape[2])
+    masks, valid = unpack_masks(clip.masks), clip.mask_valid
+    coverage = mask_coverage(masks, grid)
+    tokens = jax.vmap(core.tokens)(clip.features_3d, clip.features_2d)
+    reference = jax.vmap(core.reference)(tokens)
+    index_maps = _index_maps(core, clip, coverage, grid, image_size, config)
+    queries, bank = refine_clip(
+        core, tokens, coverage, valid, index_maps, grid, gradient=config.memory.gradient
+    )
+
+    has_query, in_context = jnp.any(valid, axis=-1), jnp.any(index_maps, axis=-1)
+    zero = jnp.zeros((), queries.dtype)
+    terms = {"seg": zero, "dist": zero, "xseg": zero}
+    if weights.seg:
+        target = area_pool(masks, _target_size(clip, image_size, weights.target_stride))
+        loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.logits))
+        terms["seg"] = _frame_mean(loss(reference, queries, target, valid), has_query)
+    if weights.dist:
+        flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (clip.features_3d, clip.features_2d)]
+        loss = jax.vmap(partial(dist_loss, reduction=weights.dist_reduction))
+        terms["dist"] = jnp.mean(loss(reference, *flat))
+    if weights.xseg:
+        context, _ = jax.vmap(gather_context, in_axes=(0, None))(index_maps, bank)
+        loss = jax.vmap(partial(xseg_loss, logits=core.logits))
+        per_frame = loss(context, in_context, queries, coverage, valid)
+        terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
+
+    total = sum((weights[name] * value for name, value in terms.items()), zero)
+    counts = {"valid_queries": jnp.sum(valid), "context_share": jnp.mean(in_context)}
+    return total, terms | counts
+
+
+def refine_clip(
+    core: Core | FeatureCore,
+    tokens: jax.Array,
+    coverage: jax.Array,
+    valid: jax.Array,
+    index_maps: jax.Array,
+    grid: tuple[int, int],
+    *,
+    gradient: str = "through",
+) -> tuple[jax.Array, jax.Array]:
+    """Refines the queries of every frame with those of earlier frames as context.
+
+    Args:
+        core: η, φ, ψ.
+        tokens: ``[t p c]``.
+        coverage: ``[t q p]``.
+        valid: ``[t q]`` bool.
+        index_maps: ``[t p t·q]`` bool, as `clip_index_maps` gives them.
+        grid: ``(h, w)``.
+        gradient: D10: ``through`` the memory, or ``stop`` where a query is stored.
+
+    Returns:
+        The refined queries ``[t q d]`` and the final bank ``[t·q d]``: the same numbers, the
+        bank without gradient for ``stop``.
+    """
+    prototypes = jax.vmap(core.prototypes)(tokens, coverage)
+    frames, masks, width = prototypes.shape
+
+    def step(bank: jax.Array, frame: tuple) -> tuple[jax.Array, jax.Array]:
+        index, visible, prototype, patches, covered, counted = frame
+        refined = core.refine(prototype, patches, covered, counted, bank, visible, grid)
+        stored = jax.lax.stop_gradient(refined) if gradient == "stop" else refined
+        return jax.lax.dynamic_update_slice(bank, stored, (index * masks, 0)), refined
+
+    empty = jnp.zeros((frames * masks, width), prototypes.dtype)
+    visible = jnp.any(index_maps, axis=1)
+    inputs = (jnp.arange(frames), visible, prototypes, tokens, coverage, valid)
+    bank, refined = jax.lax.scan(step, empty, inputs)
+    return refined, bank
+
+
+def _index_maps(
+    core: Core | FeatureCore,
+    clip: Frame,
+    coverage: jax.Array,
+    grid: tuple[int, int],
+    image_size: tuple[int, int],
+    config: ConfigDict,
+) -> jax.Array:
+    """What `clip_index_maps` says of the clip; all False where no term and no layer asks."""
+    frames, masks, patches = coverage.shape
+    if not (config.loss.xseg or core.context):
+        return jnp.zeros((frames, patches, frames * masks), bool)
+    points, point_valid = jax.vmap(lambda x, c: pool_points(x, c, grid))(
+        clip.points, clip.confidence
+    )
+    member = attended_patches(coverage, core.min_coverage) & clip.mask_valid[..., None]
+    return clip_index_maps(
+        points.reshape(frames, patches, 3),
+        point_valid.reshape(frames, patches),
+        member,
+        clip.T_world_from_cam,
+        clip.intrinsics,
+        image_size,
+        grid,
+        occlusion=config.memory.occlusion,
+    )
+
+
+def _target_size(clip: Frame, image_size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Where L_seg compares: at the stride, or at the masks' own size where that is coarser."""
+    height, width = clip.masks.shape[1:3]
+    return min(image_size[0] // stride, height), min(image_size[1] // stride, width)
+
+
+def _frame_mean(x: jax.Array, counted: jax.Array) -> jax.Array:
+    """Mean of ``x [t]`` over the counted frames; zero where there is none."""
+    return jnp.sum(jnp.where(counted, x, 0.0)) / jnp.maximum(jnp.sum(counted), 1).astype(x.dtype)

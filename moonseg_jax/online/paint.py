@@ -1,0 +1,26 @@
+"""Paint: the bank row of every pixel of a frame."""
+
+import jax
+import jax.numpy as jnp
+
+
+def paint(masks: jax.Array, rows: jax.Array, scores: jax.Array) -> jax.Array:
+    """Lays the masks on top of each other: the better score on top, then the smaller mask.
+
+    Args:
+        masks: ``[q Hm Wm]`` bool.
+        rows: ``[q]`` int32, bank row of each mask; -1 leaves it out.
+        scores: ``[q]``.
+
+    Returns:
+        ``[Hm Wm]`` int32, bank row + 1; 0 where there is no mask.
+    """
+    q = rows.shape[0]
+    index = jnp.arange(q, dtype=jnp.int32)
+    area = jnp.sum(masks, axis=(1, 2), dtype=jnp.int32)
+    bottom_up = jnp.lexsort((-index, -area, scores))
+    layer = jnp.zeros(q, jnp.int32).at[bottom_up].set(index + 1)
+    layer = jnp.where(rows >= 0, layer, 0)
+    top = jnp.max(jnp.where(masks, layer[:, None, None], 0), axis=0)
+    row_of_layer = jnp.concatenate([jnp.full(1, -1, jnp.int32), rows[bottom_up]])
+    return row_of_layer[top] + 1

@@ -1,0 +1,174 @@
+"""The online loop: one pure step a frame, one call per step of the algorithm."""
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from moonseg_jax.geometry import invert_pose, pool_points
+from moonseg_jax.memory.index import key_index_map, surface_depth
+from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage
+from moonseg_jax.online.match import match
+from moonseg_jax.online.merge import (
+    group_members,
+    merge_groups,
+    merge_observations,
+    union_coverage,
+)
+from moonseg_jax.online.observe import Observation, mask_boxes, state_tokens
+from moonseg_jax.online.paint import paint
+from moonseg_jax.online.similarity import match_scores, match_threshold, terms_in_use
+from moonseg_jax.online.state import OnlineState
+from moonseg_jax.online.update import add_keys, allocate_rows, update_bank
+from moonseg_jax.structs import Frame, FrameResult, unpack_masks
+
+
+def step(
+    core: Core | FeatureCore,
+    state: OnlineState,
+    frame: Frame,
+    *,
+    config: ConfigDict,
+    image_size: tuple[int, int],
+) -> tuple[OnlineState, FrameResult]:
+    """Segments one frame against everything seen before, and remembers it.
+
+    Pure, of fixed shapes, without a branch on data: jit it, scan it. A frame without masks
+    changes nothing but the frame counter.
+
+    Args:
+        core: of the width of the state.
+        state: with room for ``q`` more rows and for a key per patch and mask;
+            `moonseg_jax.online.Segmenter` sees to that.
+        frame: without leading axes; with state attention where the state has tokens, else without.
+        config: as a whole; read are ``memory``, ``online`` and ``model.min_coverage``.
+        image_size: ``(H, W)`` of the processed image.
+
+    Returns:
+        The next state, and what became of each mask.
+    """
+    grid = frame.features_3d.shape[:2]
+    masks = unpack_masks(frame.masks)
+    coverage = mask_coverage(masks, grid)
+    points, point_valid = pool_points(frame.points, frame.confidence, grid)
+
+    visible = retrieve(state, frame, points, point_valid, config, image_size)
+    observed = observe(core, state, frame, masks, coverage, visible, config)
+
+    online = config.online
+    group = merge_groups(
+        observed.queries, observed.valid, online.merge_threshold, online.merge_rule
+    )
+    merged = merge_observations(observed, group)
+
+    terms = terms_in_use(config, state.bank.tokens.shape[1])
+    score = match_scores(merged, state.bank, terms, online.box_margin)
+    in_use = jnp.arange(state.bank.capacity) < state.num_rows
+    feasible = (score >= match_threshold(config, terms)) & merged.valid[:, None] & in_use[None]
+    matched = match(score, feasible, best=len(terms))
+    rows, is_new = allocate_rows(matched, merged.valid, state.num_rows)
+
+    member = group_members(group, observed.valid)
+    coverage = union_coverage(frame.masks, member, grid)
+    attended = attended_patches(coverage, config.model.min_coverage) & point_valid.reshape(1, -1)
+    next_state = OnlineState(
+        bank=update_bank(state.bank, merged, rows, state.frame),
+        keys=add_keys(state.keys, points.reshape(-1, 3), attended, rows, config.memory.voxel),
+        num_rows=state.num_rows + jnp.sum(is_new, dtype=jnp.int32),
+        frame=state.frame + 1,
+    )
+
+    instance = jnp.where(observed.valid, rows[group], -1)
+    accepted = jnp.take_along_axis(score, jnp.maximum(matched, 0)[:, None], axis=1)[:, 0]
+    return next_state, FrameResult(
+        instance=instance,
+        is_new=is_new[group] & observed.valid,
+        similarity=jnp.where(observed.valid & (matched >= 0)[group], accepted[group], 0.0),
+        id_map=paint(masks, instance, frame.mask_scores),
+        num_rows=next_state.num_rows,
+        num_keys=next_state.keys.count,
+    )
+
+
+def scan_steps(
+    core: Core | FeatureCore,
+    state: OnlineState,
+    frames: Frame,
+    *,
+    config: ConfigDict,
+    image_size: tuple[int, int],
+) -> tuple[OnlineState, FrameResult]:
+    """`step` over ``frames [t ...]`` as one program; results are stacked to ``[t ...]``.
+
+    Capacities cannot grow inside: `OnlineState.num_rows` and `KeyTable.count` of the last state
+    exceed them where the state given was too small.
+    """
+
+    def body(state: OnlineState, frame: Frame) -> tuple[OnlineState, FrameResult]:
+        return step(core, state, frame, config=config, image_size=image_size)
+
+    return jax.lax.scan(body, state, frames)
+
+
+def retrieve(
+    state: OnlineState,
+    frame: Frame,
+    points: jax.Array,
+    point_valid: jax.Array,
+    config: ConfigDict,
+    image_size: tuple[int, int],
+) -> jax.Array:
+    """``[n]`` bool, the bank rows visible from this view: ``any_p I`` (Eq. 7, 8)."""
+    h, w = point_valid.shape
+    T_cam_from_world = invert_pose(frame.T_world_from_cam)
+    index_map = key_index_map(
+        state.keys.points,
+        state.keys.rows,
+        T_cam_from_world,
+        frame.intrinsics,
+        image_size,
+        (h, w),
+        state.bank.capacity,
+        surface_depth=surface_depth(
+            points.reshape(-1, 3), point_valid.reshape(-1), T_cam_from_world
+        ),
+        occlusion=config.memory.occlusion,
+    )
+    return jnp.any(index_map, axis=0)
+
+
+def observe(
+    core: Core | FeatureCore,
+    state: OnlineState,
+    frame: Frame,
+    masks: jax.Array,
+    coverage: jax.Array,
+    visible: jax.Array,
+    config: ConfigDict,
+) -> Observation:
+    """Lifts and refines the masks (Eq. 1-4), with their state tokens (Eq. 11) and boxes.
+
+    Args:
+        core: of the width of the state.
+        state: whose bank rows are the context.
+        frame: the frame.
+        masks: ``[q Hm Wm]`` bool, the frame's masks unpacked.
+        coverage: ``[q p]``.
+        visible: ``[n]`` bool, as `retrieve` gives it.
+        config: as a whole.
+    """
+    grid, bank = frame.features_3d.shape[:2], state.bank
+    valid = frame.mask_valid & jnp.any(coverage > 0, axis=1)
+    tokens = core.tokens(frame.features_3d, frame.features_2d)
+    prototypes = core.prototypes(tokens, coverage)
+    queries = core.refine(prototypes, tokens, coverage, valid, bank.queries, visible, grid)
+    if frame.state_attention is not None:
+        state_token = state_tokens(frame.state_attention.astype(bank.tokens.dtype), coverage)
+    else:
+        state_token = jnp.zeros((valid.shape[0], 0), queries.dtype)
+    return Observation(
+        queries=jnp.where(valid[:, None], queries, 0.0).astype(bank.queries.dtype),
+        tokens=state_token.astype(bank.tokens.dtype),
+        boxes=mask_boxes(masks, frame.points, frame.confidence, config.online.box_sigma),
+        scores=frame.mask_scores,
+        valid=valid,
+    )

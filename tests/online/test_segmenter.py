@@ -1,0 +1,94 @@
+import dataclasses
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from moonseg_jax.config import features_only_config
+from moonseg_jax.models import FeatureCore, attended_patches, split_core
+from moonseg_jax.online import Segmenter
+from moonseg_jax.online.merge import group_members, union_coverage
+from moonseg_jax.online.segmenter import _most_pairs
+from tests.online.conftest import make_core, worsen
+from tests.reference.box_room import BoxRoom
+
+
+def segment(config, room, frames, core=None):
+    segmenter = Segmenter(*(core or make_core(config, room)), room.info, config)
+    return segmenter, [segmenter.step(frame) for frame in frames]
+
+
+def test_growing_changes_nothing(config, room, caplog):
+    caplog.set_level(logging.INFO, logger="moonseg_jax.online")
+    frames = [worsen(room.frame(i), i) for i in range(12)]
+    _, roomy = segment(config, room, frames)
+    small = config.copy_and_resolve_references()
+    small.memory.update({"rows": 32, "keys": 256})
+    caplog.clear()
+    segmenter, tight = segment(small, room, frames)
+    assert sum("memory grows" in record.message for record in caplog.records) >= 1
+    for one, two in zip(roomy, tight, strict=True):
+        np.testing.assert_array_equal(one.id_map, two.id_map)
+        np.testing.assert_array_equal(one.num_keys, two.num_keys)
+    assert segmenter.state.bank.capacity >= int(segmenter.state.num_rows)
+    assert segmenter.state.keys.capacity >= int(segmenter.state.keys.count)
+
+
+@pytest.mark.parametrize("min_coverage", [0.0, 0.2, 0.5, 0.9])
+def test_no_frame_adds_more_keys_than_it_is_said_to(room, min_coverage):
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        frame = worsen(room.frame(index), index)
+        group = jnp.asarray(np.minimum(np.arange(32), rng.integers(0, 32, 32)), jnp.int32)
+        group = jnp.where(group[group] == group, group, jnp.arange(32))
+        member = group_members(group, jnp.asarray(frame.mask_valid))
+        coverage = union_coverage(jnp.asarray(frame.masks), member, room.info.grid)
+        pairs = int(attended_patches(coverage, min_coverage).sum())
+        most = _most_pairs(frame, int(frame.mask_valid.sum()), room.info.grid, min_coverage)
+        assert 0 < pairs <= most
+
+
+def test_more_masks_than_before_compile_a_wider_step(config, room, caplog):
+    caplog.set_level(logging.INFO, logger="moonseg_jax.online")
+    wide = dataclasses.replace(room, tile=0.4, max_masks=70)
+    frames = [room.frame(0), wide.frame(1), room.frame(2), wide.frame(3)]
+    assert frames[1].masks.shape[-1] == 3
+    core = split_core(FeatureCore(config.model, room.c3, room.c2))
+    _, results = segment(config, room, frames, core)
+    widths = [result.instance.shape[0] for result in results]
+    assert widths == [32, 128, 32, 128]
+    for frame, result in zip(frames, results, strict=True):
+        # Every valid mask went somewhere, the padding nowhere.
+        count = int(frame.mask_valid.sum())
+        instance = np.asarray(result.instance)
+        assert (instance[: len(frame.mask_valid)][frame.mask_valid] >= 0).all()
+        assert (instance >= 0).sum() == count
+    assert sum("compiling" in record.message for record in caplog.records) == 2
+
+
+def test_without_state_attention(config):
+    room = BoxRoom(state_tokens=0)
+    core = split_core(FeatureCore(config.model, room.c3, room.c2))
+    segmenter, results = segment(config, room, [room.frame(0), room.frame(0)], core)
+    assert segmenter.state.bank.tokens.shape[1] == 0
+    matched = np.asarray(results[1].similarity)[room.frame(0).mask_valid]
+    # Two terms are left: the threshold is 1.2 (D11).
+    assert ((matched == 0) | (matched >= 1.2)).all()
+    assert (matched > 0).any()
+
+
+def test_size_of_the_state_follows_the_surface_not_the_time(room):
+    config = features_only_config()
+    config.memory.update({"rows": 128, "keys": 2048, "voxel": 0.3})
+    core = split_core(FeatureCore(config.model, room.c3, room.c2))
+    segmenter = Segmenter(*core, room.info, config)
+    keys = []
+    for index in range(4 * room.frames_per_turn):
+        keys.append(int(segmenter.step(room.frame(index % room.frames_per_turn)).num_keys))
+    turns = keys[room.frames_per_turn - 1 :: room.frames_per_turn]
+    assert turns[-1] <= 1.02 * turns[0]
+    assert segmenter.state.bank.queries.shape[1] == room.c3 + room.c2
+    sizes = {leaf.nbytes for leaf in jax.tree.leaves(segmenter.state)}
+    assert max(sizes) < 1 << 20
