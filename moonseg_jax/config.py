@@ -48,7 +48,8 @@ def model_config() -> ConfigDict:
             "psi_layers": 3,  # D5
             "refine_layers": 3,  # Layers of φ; 0 leaves the prototypes as they are.
             "positional_encoding": "none",  # D6: "none" or "sincos" (2-D, on the patch grid).
-            "logits": "dot",  # D7: "dot" or "cosine".
+            "seg_logits": "dot",  # D7: of Eq. 5, "dot" or "cosine".
+            "xseg_logits": "cosine",  # D7: of Eq. 10; "dot" as printed falls apart over time.
             "context": True,  # Cross-attention to Q_ctx; False is "without memory".
         }
     )

@@ -50,7 +50,7 @@ def clip_loss(
     terms = {"seg": zero, "dist": zero, "xseg": zero}
     if weights.seg:
         target = area_pool(masks, _target_size(clip, image_size, weights.target_stride))
-        loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.logits))
+        loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.seg_logits))
         terms["seg"] = _frame_mean(loss(reference, queries, target, valid), has_query)
     if weights.dist:
         flat = [x.reshape(len(x), -1, x.shape[-1]) for x in (clip.features_3d, clip.features_2d)]
@@ -58,7 +58,7 @@ def clip_loss(
         terms["dist"] = jnp.mean(loss(reference, *flat))
     if weights.xseg:
         context, _ = jax.vmap(gather_context, in_axes=(0, None))(index_maps, bank)
-        loss = jax.vmap(partial(xseg_loss, logits=core.logits))
+        loss = jax.vmap(partial(xseg_loss, logits=core.xseg_logits))
         per_frame = loss(context, in_context, queries, coverage, valid)
         terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
 

@@ -3,7 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-COSINE_SCALE = 10.0  # Inverse temperature of the cosine logits (D7, the option).
+# Cosine logits are `COSINE_SCALE · (cos - COSINE_MIDDLE)`: ±5 at the same and at unrelated
+# directions, and zero below the threshold at which the online loop merges.
+COSINE_SCALE, COSINE_MIDDLE = 10.0, 0.5
 
 
 def seg_loss(
@@ -46,6 +48,11 @@ def xseg_loss(
 ) -> jax.Array:
     """``L_xseg = BCE(σ(F_ctx·q'), M)`` over M_ind (Eq. 10), on the patch grid.
 
+    Deviation: the default logit is the scaled cosine, not the plain product (D7). The product
+    has no bias, and most pairs of a query and a patch are negative; trained on it, the queries of
+    a frame agree on a direction of their own that is opposed to every earlier frame's. The loss
+    falls, yet within a frame everything is alike and across frames nothing is.
+
     Args:
         context: ``[p d]``, F_ctx.
         in_context: ``[p]`` bool, M_ind.
@@ -67,7 +74,7 @@ def mask_logits(features: jax.Array, queries: jax.Array, kind: str) -> jax.Array
     Args:
         features: ``[p d]``.
         queries: ``[q d]``.
-        kind: ``dot``, the plain product, or ``cosine``, times `COSINE_SCALE`.
+        kind: ``dot``, the plain product, or ``cosine``, centred and scaled as said above.
 
     Returns:
         ``[q p]``, float32 at least.
@@ -77,7 +84,7 @@ def mask_logits(features: jax.Array, queries: jax.Array, kind: str) -> jax.Array
     exact = jnp.promote_types(queries.dtype, jnp.float32)
     queries = queries.astype(features.dtype)
     product = jnp.einsum("qd,pd->qp", queries, features, preferred_element_type=exact)
-    return product * COSINE_SCALE if kind == "cosine" else product
+    return COSINE_SCALE * (product - COSINE_MIDDLE) if kind == "cosine" else product
 
 
 def binary_cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:

@@ -47,7 +47,7 @@ class Core(nnx.Module):
         self.sources, self.feature_norm = config.sources, config.feature_norm
         self.min_coverage = config.min_coverage
         self.positional_encoding = config.positional_encoding
-        self.logits = config.logits
+        self.seg_logits, self.xseg_logits = config.seg_logits, config.xseg_logits
         self.context = bool(config.context and config.refine_layers)
         self.eta = Mlp([c] + [d] * config.eta_layers, **kinds)
         self.psi = Mlp([c] + [d] * config.psi_layers, **kinds)
@@ -127,7 +127,7 @@ class FeatureCore(nnx.Module):
         self.width = token_width(c3, c2, config.sources)
         self.sources, self.feature_norm = config.sources, config.feature_norm
         self.min_coverage = config.min_coverage
-        self.logits = config.logits
+        self.seg_logits, self.xseg_logits = config.seg_logits, config.xseg_logits
         self.context = False
 
     def tokens(self, features_3d: jax.Array, features_2d: jax.Array) -> jax.Array:

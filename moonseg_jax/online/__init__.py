@@ -1,6 +1,6 @@
 """Online fusion: merge, match and update, one pure step a frame."""
 
-from moonseg_jax.online.pipeline import scan_steps, step
+from moonseg_jax.online.pipeline import step
 from moonseg_jax.online.results import SceneResult, SegmentedScene
 from moonseg_jax.online.segmenter import Segmenter
 from moonseg_jax.online.state import Bank, OnlineState, grow, init
@@ -13,6 +13,5 @@ __all__ = [
     "Segmenter",
     "grow",
     "init",
-    "scan_steps",
     "step",
 ]

@@ -38,7 +38,10 @@ def assert_one_trace(step: Step, state: OnlineState, frames: Sequence[Frame]) ->
         traces += 1
         return step(state, frame)
 
-    _loop(jax.jit(counted), state, frames)
+    traced = jax.jit(counted)
+    for frame in frames:
+        traced.lower(state, frame)
+        state = step(state, frame)[0]
     assert traces == 1, f"{traces} traces for {len(frames)} frames"
 
 

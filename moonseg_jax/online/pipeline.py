@@ -89,26 +89,6 @@ def step(
     )
 
 
-def scan_steps(
-    core: Core | FeatureCore,
-    state: OnlineState,
-    frames: Frame,
-    *,
-    config: ConfigDict,
-    image_size: tuple[int, int],
-) -> tuple[OnlineState, FrameResult]:
-    """`step` over ``frames [t ...]`` as one program; results are stacked to ``[t ...]``.
-
-    Capacities cannot grow inside: `OnlineState.num_rows` and `KeyTable.count` of the last state
-    exceed them where the state given was too small.
-    """
-
-    def body(state: OnlineState, frame: Frame) -> tuple[OnlineState, FrameResult]:
-        return step(core, state, frame, config=config, image_size=image_size)
-
-    return jax.lax.scan(body, state, frames)
-
-
 def retrieve(
     state: OnlineState,
     frame: Frame,

@@ -12,14 +12,14 @@ def test_overrides_keep_types_and_leave_the_original_alone():
         "--config.model.context=false",
         "--config.memory.rows=64",
         "--config.online.box_margin=1",
-        "--config.model.logits=cosine",
+        "--config.model.seg_logits=cosine",
     ]
     changed = apply_overrides(config, words)
     assert changed.optimizer.learning_rate == 3e-4
     assert changed.model.context is False
     assert changed.memory.rows == 64
     assert changed.online.box_margin == 1.0
-    assert changed.model.logits == "cosine"
+    assert changed.model.seg_logits == "cosine"
     assert config.memory.rows == default_config().memory.rows
 
 

@@ -26,7 +26,8 @@ TERMS = ("seg", "dist", "xseg")
 OPTIONS = {
     "memory.gradient": "stop",
     "memory.occlusion": 0.1,
-    "model.logits": "cosine",
+    "model.seg_logits": "cosine",
+    "model.xseg_logits": "dot",
     "loss.dist_reduction": "sum",
     "loss.target_stride": 2,
 }

@@ -1,13 +1,8 @@
-import functools
-
-import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from moonseg_jax.models import FeatureCore
-from moonseg_jax.online import grow, init, invariants, scan_steps, step
+from moonseg_jax.online import grow, invariants
 from tests.online.conftest import without_masks, worsen
 
 
@@ -51,18 +46,3 @@ def test_the_asserts_can_fail(loop, sequence):
         invariants.assert_scan_equals_loop(remembers_elsewhere, state, sequence[:2])
     with pytest.raises(AssertionError):
         invariants.assert_restores_anywhere(remembers_elsewhere, state, sequence[:2])
-
-
-def test_scan_steps(config, room, sequence):
-    core = FeatureCore(config.model, room.c3, room.c2)
-    kinds = {"config": config, "image_size": room.image_size}
-    state = init(config, core.width, room.state_tokens)
-    frames = sequence[:3]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *frames)
-    end, results = jax.jit(functools.partial(scan_steps, core, **kinds))(state, stacked)
-    assert results.id_map.shape == (len(frames), *frames[0].masks.shape[:2])
-    run = jax.jit(functools.partial(step, core, **kinds))
-    for i, frame in enumerate(frames):
-        state, result = run(state, frame)
-        np.testing.assert_array_equal(results.instance[i], result.instance)
-    chex.assert_trees_all_close(end, state, rtol=1e-5, atol=1e-5)

@@ -20,14 +20,16 @@ def segment(config, room, frames, core=None):
     return segmenter, [segmenter.step(frame) for frame in frames]
 
 
-def test_growing_changes_nothing(config, room, caplog):
+def test_growing_changes_nothing(config, loop, room, caplog):
     caplog.set_level(logging.INFO, logger="moonseg_jax.online")
     frames = [worsen(room.frame(i), i) for i in range(12)]
-    _, roomy = segment(config, room, frames)
-    small = config.copy_and_resolve_references()
-    small.memory.update({"rows": 32, "keys": 256})
-    caplog.clear()
-    segmenter, tight = segment(small, room, frames)
+    step, state = loop
+    roomy = []
+    for frame in frames:
+        state, result = step(state, frame)
+        roomy.append(result)
+    config.memory.update({"rows": 32, "keys": 256})
+    segmenter, tight = segment(config, room, frames)
     assert sum("memory grows" in record.message for record in caplog.records) >= 1
     for one, two in zip(roomy, tight, strict=True):
         np.testing.assert_array_equal(one.id_map, two.id_map)
@@ -79,16 +81,23 @@ def test_without_state_attention(config):
     assert (matched > 0).any()
 
 
-def test_size_of_the_state_follows_the_surface_not_the_time(room):
+def test_turning_round_again_finds_everything_and_adds_nothing(room):
     config = features_only_config()
     config.memory.update({"rows": 128, "keys": 2048, "voxel": 0.3})
     core = split_core(FeatureCore(config.model, room.c3, room.c2))
     segmenter = Segmenter(*core, room.info, config)
-    keys = []
-    for index in range(4 * room.frames_per_turn):
-        keys.append(int(segmenter.step(room.frame(index % room.frames_per_turn)).num_keys))
-    turns = keys[room.frames_per_turn - 1 :: room.frames_per_turn]
-    assert turns[-1] <= 1.02 * turns[0]
+    turn, keys, rows = room.frames_per_turn, [], []
+    for index in range(4 * turn):
+        frame = room.frame(index % turn)
+        result = segmenter.step(frame)
+        keys.append(int(result.num_keys))
+        rows.append(int(result.num_rows))
+        if index >= turn:
+            assert not np.asarray(result.is_new).any()
+            assert (np.asarray(result.instance)[frame.mask_valid] >= 0).all()
+            assert (np.asarray(result.similarity)[frame.mask_valid] >= 1.8).all()
+    # The memory follows the surface, not the time.
+    assert rows[-1] == rows[turn - 1]
+    assert keys[-1] <= 1.02 * keys[turn - 1]
     assert segmenter.state.bank.queries.shape[1] == room.c3 + room.c2
-    sizes = {leaf.nbytes for leaf in jax.tree.leaves(segmenter.state)}
-    assert max(sizes) < 1 << 20
+    assert max(leaf.nbytes for leaf in jax.tree.leaves(segmenter.state)) < 1 << 20

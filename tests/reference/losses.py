@@ -14,7 +14,7 @@ def bce(logits, target):
 def product(features, queries, kind):
     if kind == "cosine":
         unit = [functional.normalize(x, dim=-1) for x in (queries, features)]
-        return 10.0 * unit[0] @ unit[1].T
+        return 10.0 * (unit[0] @ unit[1].T - 0.5)
     return queries @ features.T
 
 
@@ -123,11 +123,11 @@ def clip_loss(params, clip, config, image_size, dtype):
         dist.append(dist_loss(psi, *flat, config.loss.dist_reduction))
         if valid.any():
             target = torch.tensor(pool(masks[t], size))
-            seg.append(seg_loss(psi, q, target, valid, grid, model.logits))
+            seg.append(seg_loss(psi, q, target, valid, grid, model.seg_logits))
         if valid.any() and index.any():
             context, present = memory.gather_context(index, bank)
             present = torch.tensor(present)
-            xseg.append(xseg_loss(context, present, q, coverage[t], valid, model.logits))
+            xseg.append(xseg_loss(context, present, q, coverage[t], valid, model.xseg_logits))
     zero = torch.zeros((), dtype=dtype)
     terms = {
         name: torch.stack(x).mean() if x else zero
