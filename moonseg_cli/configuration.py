@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from moonseg_jax.config import default_config
+from moonseg_jax.config import check_choices, default_config
 from moonseg_jax.structs.errors import InputError
 
 
@@ -46,7 +46,7 @@ def apply_overrides(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
     """Applies ``--config.a.b=value`` words to a copy of a config.
 
     Raises:
-        InputError: a word without a value, an unknown field, or a value of another type.
+        InputError: a word without a value, an unknown field, or a value that it cannot have.
     """
     config = config.copy_and_resolve_references()
     fields = dict(_flatten(config))
@@ -60,6 +60,7 @@ def apply_overrides(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
             raise InputError(f"there is no config field {name}: {hint}")
         value = _parse(name, text, type(fields[name]))
         config.update_from_flattened_dict({name: value})
+    check_choices(config)
     return config
 
 

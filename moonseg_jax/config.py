@@ -8,6 +8,21 @@ is an error.
 
 from ml_collections import ConfigDict
 
+from moonseg_jax.structs.errors import InputError
+
+CHOICES = {
+    "model.feature_norm": ("per_source", "joint", "none"),
+    "model.sources": ("both", "3d", "2d"),
+    "model.positional_encoding": ("none", "sincos"),
+    "model.seg_logits": ("dot", "cosine"),
+    "model.xseg_logits": ("dot", "cosine"),
+    "loss.dist_reduction": ("mean", "sum"),
+    "memory.gradient": ("through", "stop"),
+    "online.merge_rule": ("components", "greedy"),
+    "train.dtype": ("float32", "bfloat16"),
+}
+TERMS = ("query", "state", "box")
+
 
 def default_config() -> ConfigDict:
     """The paper's settings, for any backbone family."""
@@ -24,6 +39,23 @@ def default_config() -> ConfigDict:
         }
     )
     return config.lock()
+
+
+def check_choices(config: ConfigDict) -> None:
+    """Refuses a word that no code knows.
+
+    Raises:
+        InputError: naming the field and what it can be.
+    """
+    for name, choices in CHOICES.items():
+        group, field = name.split(".")
+        if config[group][field] not in choices:
+            raise InputError(
+                f"config field {name} is {config[group][field]!r}: it can be {', '.join(choices)}"
+            )
+    if not set(config.online.terms.split(",")) <= set(TERMS):
+        terms = config.online.terms
+        raise InputError(f"config field online.terms is {terms!r}: it holds {', '.join(TERMS)}")
 
 
 def features_only_config() -> ConfigDict:
@@ -73,8 +105,8 @@ def memory_config() -> ConfigDict:
     return ConfigDict(
         {
             "gradient": "through",  # D10: "through" the in-clip memory, or "stop".
-            "rows": 256,  # First capacity of the bank; doubles when full.
-            "keys": 16384,  # First capacity of the key table, a power of two; doubles when full.
+            "row_capacity": 512,  # First capacity of the bank; doubles when full.
+            "key_capacity": 65536,  # The same of the key table; a power of two.
             "voxel": 0.05,  # D16: one key per (voxel, row); side in scene units.
             "occlusion": 0.0,  # D18: keys deeper than the surface by more are hidden; 0 = off.
         }

@@ -10,7 +10,7 @@ OURS = ("moonseg_jax", "moonseg_cli", "bridges")
 MAY_IMPORT = {
     "structs": set(),
     "geometry": {"structs"},
-    "config": set(),
+    "config": {"structs"},
     "cache": {"structs"},
     "data": {"structs", "cache"},
     "models": {"structs", "geometry"},
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "losses": {"structs", "geometry", "models", "memory"},
     "train": {"structs", "geometry", "models", "memory", "losses", "data", "cache"},
     "online": {"structs", "geometry", "models", "memory"},
-    "eval": {"structs", "geometry", "models", "memory", "online", "cache"},
+    "eval": {"structs", "geometry", "models", "memory", "online", "cache", "viz"},
     "viz": {"structs", "geometry", "models", "memory", "online", "cache", "eval"},
     "rooms": {"structs", "geometry"},
     "weights": {"structs", "models"},

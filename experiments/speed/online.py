@@ -4,13 +4,14 @@
     python -m experiments.speed.online --sizes paper
     python -m experiments.speed.online --loop 2000 --out out  # size of the state over time
 
-The first frame of a scene of 500 instances and 300,000 keys that has 60 masks, on a 24×32 patch
-grid: masks, boxes and keys are real geometry (a tiled room), what is in memory besides is random.
+A frame of 60 masks in a scene of 500 instances and 300,000 keys, on a 24×32 patch grid:
+masks and boxes are real geometry (a tiled room), what fills the memory is random.
 Medians over ``--repeats`` frames after a warm-up; every time includes the wait for the result.
 One JSON object on stdout.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import logging
@@ -25,10 +26,10 @@ import numpy as np
 from flax import nnx
 from PIL import Image, ImageDraw
 
-from moonseg_jax.config import default_config
+from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.geometry import pool_points
 from moonseg_jax.memory.table import insert_keys
-from moonseg_jax.models import Core, attended_patches, mask_coverage, split_core
+from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage, split_core
 from moonseg_jax.online import OnlineState, Segmenter, grow
 from moonseg_jax.online.match import match
 from moonseg_jax.online.merge import (
@@ -193,9 +194,11 @@ def measure_twin(
 
 def measure_loop(frames: int, out: Path | None) -> dict[str, Any]:
     """The state while the camera turns round and round in one room."""
-    room, config, core = scene(**SIZES["classical"])
-    config.memory.update({"rows": 256, "keys": 16384, "voxel": 0.05})
-    segmenter = Segmenter(*core, room.info, config)
+    # Larger tiles: never more than 60 in view, so that every turn has the same masks.
+    room = dataclasses.replace(scene(**SIZES["classical"])[0], tile=0.8)
+    config = features_only_config()
+    core = FeatureCore(config.model, room.c3, room.c2)
+    segmenter = Segmenter(*split_core(core), room.info, config)
     history = []
     for index in range(frames):
         result = segmenter.step(room.frame(index))
@@ -221,7 +224,7 @@ def measure_loop(frames: int, out: Path | None) -> dict[str, Any]:
 def scene(c3: int, c2: int, state_tokens: int, width: int) -> tuple[BoxRoom, Any, Any]:
     room = BoxRoom(
         image_size=(384, 512),
-        tile=0.55,
+        tile=0.5,
         c3=c3,
         c2=c2,
         state_tokens=state_tokens,

@@ -28,7 +28,7 @@ class Segmenter:
         graphdef: of the core, from `moonseg_jax.models.split_core`.
         params: of the core.
         info: of the scene.
-        config: as a whole; first capacities are ``memory.rows`` and ``memory.keys``.
+        config: as a whole; ``memory`` holds the first capacities.
 
     Attributes:
         state: after the last frame. Its buffers go to the next `step`: copy what must outlive it.

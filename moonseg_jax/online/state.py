@@ -61,16 +61,16 @@ def init(
     """The state before the first frame.
 
     Args:
-        config: with ``memory.rows`` and ``memory.keys``, the first capacities.
+        config: with ``memory.row_capacity`` and ``memory.key_capacity``, the first capacities.
         width: ``d`` of the core.
         state_tokens: ``s``; 0 where the frames carry no state attention.
         dtype: of everything that is not a count.
     """
     zero = jnp.zeros((), jnp.int32)
     return OnlineState(
-        bank=_blank_bank(config.memory.rows, width, state_tokens, dtype),
+        bank=_blank_bank(config.memory.row_capacity, width, state_tokens, dtype),
         # By index: a ConfigDict has a method of that name.
-        keys=empty_keys(config.memory["keys"], dtype),
+        keys=empty_keys(config.memory.key_capacity, dtype),
         num_rows=zero,
         # Not the same array as `num_rows`: a donated buffer may appear only once.
         frame=jnp.zeros((), jnp.int32),

@@ -38,6 +38,9 @@ class SurfaceVotes:
     def cloud(self, label_of_row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The voxels, each with the label most votes are for.
 
+        A point in no mask votes for 0, "none": otherwise one stray boundary pixel decides, and
+        specks of instances surround every object (the same rule as Protocol A's).
+
         Args:
             label_of_row: ``[n]`` int32 > 0, or 0 for rows whose votes do not count.
 
@@ -53,7 +56,7 @@ class SurfaceVotes:
         )
         mean = total[:, :6] / total[:, 6:]
         labels = np.concatenate([np.zeros(1, np.int32), label_of_row])[rows + 1]
-        votes = np.where(labels > 0, sums[:, 6], 0)
+        votes = np.where((labels > 0) | (rows < 0), sums[:, 6], 0)
         # Sorted so that the winning entry of each voxel comes last and is written last.
         order = np.lexsort((-labels, votes))
         winner = np.zeros(len(voxels), np.int32)

@@ -18,8 +18,8 @@ from moonseg_jax.structs import InputError
 # Fields that leave the result as it is; all others must stay what they were on resume.
 FREE_FIELDS = (
     "online",
-    "memory.rows",
-    "memory.keys",
+    "memory.row_capacity",
+    "memory.key_capacity",
     "memory.voxel",
     "train.log_every",
     "train.checkpoint_every",

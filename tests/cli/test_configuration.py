@@ -10,27 +10,27 @@ def test_overrides_keep_types_and_leave_the_original_alone():
     words = [
         "--config.optimizer.learning_rate=3e-4",
         "--config.model.context=false",
-        "--config.memory.rows=64",
+        "--config.memory.row_capacity=64",
         "--config.online.box_margin=1",
         "--config.model.seg_logits=cosine",
     ]
     changed = apply_overrides(config, words)
     assert changed.optimizer.learning_rate == 3e-4
     assert changed.model.context is False
-    assert changed.memory.rows == 64
+    assert changed.memory.row_capacity == 64
     assert changed.online.box_margin == 1.0
     assert changed.model.seg_logits == "cosine"
-    assert config.memory.rows == default_config().memory.rows
+    assert config.memory.row_capacity == default_config().memory.row_capacity
 
 
 @pytest.mark.parametrize(
     ("word", "sentence"),
     [
         ("--config.optimizer.learning_rat=1", "did you mean optimizer.learning_rate"),
-        ("--config.memory.rows=many", "memory.rows is a int"),
-        ("--config.memory.rows=1.5", "memory.rows is a int"),
+        ("--config.memory.row_capacity=many", "memory.row_capacity is a int"),
+        ("--config.memory.row_capacity=1.5", "memory.row_capacity is a int"),
         ("--config.model.context=7", "model.context is a bool"),
-        ("--config.memory.rows", "has no value"),
+        ("--config.memory.row_capacity", "has no value"),
     ],
 )
 def test_wrong_overrides_are_refused_in_words(word, sentence):

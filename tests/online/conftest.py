@@ -17,7 +17,7 @@ from tests.reference.parity import random_core
 def small_config():
     config = default_config()
     config.model.update(width=16, heads=2, feed_forward=24, refine_layers=1)
-    config.memory.update({"rows": 128, "keys": 1024, "voxel": 0.2})
+    config.memory.update({"row_capacity": 128, "key_capacity": 1024, "voxel": 0.2})
     return config
 
 

@@ -107,7 +107,7 @@ def test_votes_match_a_dictionary(frames, compact_often):
     }
     assert len(ours) == len(points)
     for cell, counts in expected.items():
-        of_label = np.array([0, counts[1], counts[3], counts[4]])
+        of_label = np.array([counts[0], counts[1], counts[3], counts[4]])
         color = np.rint(10 * (counts @ np.arange(5)) / counts.sum())
         assert ours.pop(cell) == ((color,) * 3, np.argmax(of_label))
     assert not ours

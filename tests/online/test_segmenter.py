@@ -28,7 +28,7 @@ def test_growing_changes_nothing(config, loop, room, caplog):
     for frame in frames:
         state, result = step(state, frame)
         roomy.append(result)
-    config.memory.update({"rows": 32, "keys": 256})
+    config.memory.update({"row_capacity": 32, "key_capacity": 256})
     segmenter, tight = segment(config, room, frames)
     assert sum("memory grows" in record.message for record in caplog.records) >= 1
     for one, two in zip(roomy, tight, strict=True):
@@ -83,7 +83,7 @@ def test_without_state_attention(config):
 
 def test_turning_round_again_finds_everything_and_adds_nothing(room):
     config = features_only_config()
-    config.memory.update({"rows": 128, "keys": 2048, "voxel": 0.3})
+    config.memory.update({"row_capacity": 128, "key_capacity": 2048, "voxel": 0.3})
     core = split_core(FeatureCore(config.model, room.c3, room.c2))
     segmenter = Segmenter(*core, room.info, config)
     turn, keys, rows = room.frames_per_turn, [], []
