@@ -18,5 +18,7 @@ def get_config():
     config.optimizer.warmup_steps = 100
     config.optimizer.clip_norm = 1.0
     config.train.steps = 3000
+    config.train.feature_noise = 0.25
+    config.online.terms = "query,state,view"
     config.train.eval_fraction = 0.05
     return config

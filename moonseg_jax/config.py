@@ -21,7 +21,7 @@ CHOICES = {
     "online.merge_rule": ("components", "greedy"),
     "train.dtype": ("float32", "bfloat16"),
 }
-TERMS = ("query", "state", "box")
+TERMS = ("query", "state", "box", "view")
 
 
 def default_config() -> ConfigDict:
@@ -163,6 +163,7 @@ def train_config() -> ConfigDict:
             "epochs": 100,
             "steps": 0,  # Overrides epochs where > 0.
             "dtype": "float32",  # Of activations: "float32" or "bfloat16".
+            "feature_noise": 0.0,  # Relative deviation of `jitter_features`; 0 = paper.
             "log_every": 10,
             "checkpoint_every": 200,
             "eval_fraction": 0.0,  # Share of scenes held out; their loss picks the best.

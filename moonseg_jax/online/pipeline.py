@@ -16,7 +16,12 @@ from moonseg_jax.online.merge import (
 )
 from moonseg_jax.online.observe import Observation, mask_boxes, state_tokens
 from moonseg_jax.online.paint import paint
-from moonseg_jax.online.similarity import match_scores, match_threshold, terms_in_use
+from moonseg_jax.online.similarity import (
+    match_scores,
+    match_threshold,
+    terms_in_use,
+    view_iou,
+)
 from moonseg_jax.online.state import OnlineState
 from moonseg_jax.online.update import add_keys, allocate_rows, update_bank
 from moonseg_jax.structs import Frame, FrameResult, unpack_masks
@@ -51,7 +56,8 @@ def step(
     coverage = mask_coverage(masks, grid)
     points, point_valid = pool_points(frame.points, frame.confidence, grid)
 
-    visible = retrieve(state, frame, points, point_valid, config, image_size)
+    index_map = retrieve(state, frame, points, point_valid, config, image_size)
+    visible = jnp.any(index_map, axis=0)
     observed = observe(core, state, frame, masks, coverage, visible, config)
 
     online = config.online
@@ -59,20 +65,22 @@ def step(
         observed.queries, observed.valid, online.merge_threshold, online.merge_rule
     )
     merged = merge_observations(observed, group)
+    member = group_members(group, observed.valid)
+    coverage = union_coverage(frame.masks, member, grid)
+    attended = attended_patches(coverage, config.model.min_coverage)
 
     terms = terms_in_use(config, state.bank.tokens.shape[1])
-    score = match_scores(merged, state.bank, terms, online.box_margin)
+    overlap = view_iou(attended, index_map)
+    score = match_scores(merged, state.bank, terms, online.box_margin, overlap)
     in_use = jnp.arange(state.bank.capacity) < state.num_rows
     feasible = (score >= match_threshold(config, terms)) & merged.valid[:, None] & in_use[None]
     matched = match(score, feasible, best=len(terms))
     rows, is_new = allocate_rows(matched, merged.valid, state.num_rows)
 
-    member = group_members(group, observed.valid)
-    coverage = union_coverage(frame.masks, member, grid)
-    attended = attended_patches(coverage, config.model.min_coverage) & point_valid.reshape(1, -1)
+    keyed = attended & point_valid.reshape(1, -1)
     next_state = OnlineState(
         bank=update_bank(state.bank, merged, rows, state.frame),
-        keys=add_keys(state.keys, points.reshape(-1, 3), attended, rows, config.memory.voxel),
+        keys=add_keys(state.keys, points.reshape(-1, 3), keyed, rows, config.memory.voxel),
         num_rows=state.num_rows + jnp.sum(is_new, dtype=jnp.int32),
         frame=state.frame + 1,
     )
@@ -97,10 +105,10 @@ def retrieve(
     config: ConfigDict,
     image_size: tuple[int, int],
 ) -> jax.Array:
-    """``[n]`` bool, the bank rows visible from this view: ``any_p I`` (Eq. 7, 8)."""
+    """``[p n]`` bool, the binary index map I of this view (Eq. 7, 8)."""
     h, w = point_valid.shape
     T_cam_from_world = invert_pose(frame.T_world_from_cam)
-    index_map = key_index_map(
+    return key_index_map(
         state.keys.points,
         state.keys.rows,
         T_cam_from_world,
@@ -113,7 +121,6 @@ def retrieve(
         ),
         occlusion=config.memory.occlusion,
     )
-    return jnp.any(index_map, axis=0)
 
 
 def observe(
@@ -133,7 +140,7 @@ def observe(
         frame: the frame.
         masks: ``[q Hm Wm]`` bool, the frame's masks unpacked.
         coverage: ``[q p]``.
-        visible: ``[n]`` bool, as `retrieve` gives it.
+        visible: ``[n]`` bool, the rows in the index map of this view.
         config: as a whole.
     """
     grid, bank = frame.features_3d.shape[:2], state.bank

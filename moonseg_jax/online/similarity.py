@@ -34,15 +34,22 @@ def match_threshold(config: ConfigDict, terms: tuple[str, ...]) -> float:
 
 
 def match_scores(
-    observed: Observation, bank: Bank, terms: tuple[str, ...], box_margin: float
+    observed: Observation,
+    bank: Bank,
+    terms: tuple[str, ...],
+    box_margin: float,
+    overlap: jax.Array,
 ) -> jax.Array:
     """``E = cos(q) + cos(s) + IoU(bbox)`` of every mask and every row, Eq. 12.
+
+    Deviation, where ``terms`` says "view" instead of "box": the overlap in this view, `view_iou`.
 
     Args:
         observed: masks ``[q ...]``.
         bank: rows ``[n ...]``.
-        terms: of "query", "state" and "box", as `terms_in_use` gives them.
+        terms: of "query", "state", "box" and "view", as `terms_in_use` gives them.
         box_margin: added to every side of the boxes, in scene units.
+        overlap: ``[q n]``, as `view_iou` gives it.
 
     Returns:
         ``[q n]``.
@@ -54,7 +61,28 @@ def match_scores(
         score += cosine(observed.tokens, bank.tokens)
     if "box" in terms:
         score += box_iou(observed.boxes, bank.boxes, box_margin)
+    if "view" in terms:
+        score += overlap
     return score
+
+
+def view_iou(attended: jax.Array, index_map: jax.Array) -> jax.Array:
+    """How well each mask and each remembered instance cover each other in this view.
+
+    A partial view of a large object overlaps the box of the whole only little; what the memory
+    shows of it from here, it overlaps well.
+
+    Args:
+        attended: ``[q p]`` bool, the patches of each mask.
+        index_map: ``[p n]`` bool, the binary index map I of this view (Eq. 7, 8).
+
+    Returns:
+        ``[q n]`` intersection over union in patches, 0 where both are empty.
+    """
+    masks, rows = attended.astype(jnp.float32), index_map.astype(jnp.float32)
+    both = masks @ rows
+    either = jnp.sum(masks, axis=1)[:, None] + jnp.sum(rows, axis=0)[None] - both
+    return both / jnp.maximum(either, 1.0)
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -14,10 +15,18 @@ from ml_collections import ConfigDict
 from moonseg_jax.data import ClipLoader, make_loader
 from moonseg_jax.models import Core, split_core
 from moonseg_jax.structs import Frame, InputError, SceneInfo
+from moonseg_jax.train.augment import jitter_features
 from moonseg_jax.train.evaluate import held_out_loss
 from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
 from moonseg_jax.train.scenes import Scene, hold_out, read_scenes
-from moonseg_jax.train.step import Metrics, TrainState, batch_loss, compile_step, init_state
+from moonseg_jax.train.step import (
+    Augment,
+    Metrics,
+    TrainState,
+    batch_loss,
+    compile_step,
+    init_state,
+)
 
 DTYPES = ("float32", "bfloat16")
 
@@ -80,9 +89,18 @@ def set_up(
         loader=loader,
         steps=steps,
         state=init_state(params, optimizer),
-        train_step=compile_step(loss, optimizer, schedule, mesh),
+        train_step=compile_step(loss, optimizer, schedule, mesh, new_augment(config)),
         judge=judge,
     )
+
+
+def new_augment(config: ConfigDict) -> Augment:
+    """What is done to a batch before the loss: noise that depends on seed and step alone."""
+    sigma = config.train.feature_noise
+    if not sigma:
+        return lambda batch, step: batch
+    key = jax.random.key(config.seed)
+    return lambda batch, step: jitter_features(batch, jax.random.fold_in(key, step), sigma)
 
 
 def new_core(config: ConfigDict, info: SceneInfo) -> tuple[Any, Any]:

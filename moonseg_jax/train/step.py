@@ -16,6 +16,7 @@ from moonseg_jax.train.mesh import batch_sharding, replicated
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Any, Frame], tuple[jax.Array, Metrics]]
+Augment = Callable[[Frame, jax.Array], Frame]
 
 # The average of the training loss remembers about this many steps.
 AVERAGE_STEPS = 100
@@ -75,8 +76,10 @@ def train_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
+    augment: Augment,
 ) -> tuple[TrainState, Metrics]:
     """Gradient, AdamW update, and the norms that tell a healthy run from a sick one."""
+    batch = augment(batch, state.step)
     (total, terms), grads = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -105,12 +108,18 @@ def average_loss(state: TrainState) -> jax.Array:
 
 
 def compile_step(
-    loss: Loss, optimizer: optax.GradientTransformation, schedule: optax.Schedule, mesh: Mesh
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    mesh: Mesh,
+    augment: Augment = lambda batch, step: batch,
 ) -> Callable[[TrainState, Frame], tuple[TrainState, Metrics]]:
-    """`train_step` over a mesh. The state it is given is donated: use the one it returns."""
+    """`train_step` over a mesh; ``augment(batch, step)`` comes first. The state it is given is donated: use the one it returns."""
 
     def step(state: TrainState, batch: Frame) -> tuple[TrainState, Metrics]:
-        return train_step(state, batch, loss=loss, optimizer=optimizer, schedule=schedule)
+        return train_step(
+            state, batch, loss=loss, optimizer=optimizer, schedule=schedule, augment=augment
+        )
 
     same = replicated(mesh)
     return jax.jit(
