@@ -78,7 +78,7 @@ def train_step(
     schedule: optax.Schedule,
     augment: Augment,
 ) -> tuple[TrainState, Metrics]:
-    """Gradient, AdamW update, and the norms that tell a healthy run from a sick one."""
+    """Augmentation, gradient, AdamW update, and norms that tell a healthy run from a sick one."""
     batch = augment(batch, state.step)
     (total, terms), grads = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -114,7 +114,7 @@ def compile_step(
     mesh: Mesh,
     augment: Augment = lambda batch, step: batch,
 ) -> Callable[[TrainState, Frame], tuple[TrainState, Metrics]]:
-    """`train_step` over a mesh; ``augment(batch, step)`` comes first. The state it is given is donated: use the one it returns."""
+    """`train_step` over a mesh. The state it is given is donated: use the one it returns."""
 
     def step(state: TrainState, batch: Frame) -> tuple[TrainState, Metrics]:
         return train_step(
