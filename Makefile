@@ -10,10 +10,10 @@ demo: $(VENV)/.base  ## render a room, segment it, score it -> out/demo/
 	$(BIN)/moonseg demo --out=out/demo
 
 test: $(VENV)/.dev  ## the default tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(VENV)/.dev  ## the long ones
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ from moonseg_jax.online.merge import (
 from moonseg_jax.online.observe import mask_boxes, state_tokens
 from moonseg_jax.online.paint import paint
 from moonseg_jax.online.pipeline import observe, retrieve
-from moonseg_jax.online.similarity import match_scores
+from moonseg_jax.online.similarity import match_scores, view_iou
 from moonseg_jax.online.update import add_keys, allocate_rows, update_bank
 from moonseg_jax.structs import Frame, unpack_masks
 from tests.reference.box_room import BoxRoom
@@ -118,11 +118,12 @@ def measure_stages(
     points, valid = run(
         "pool points", lambda p, c: pool_points(p, c, grid), frame.points, frame.confidence
     )
-    visible = run(
+    index_map = run(
         "retrieve",
         lambda s, f, p, v: retrieve(s, f, p, v, config, room.image_size),
         state, frame, points, valid,
     )  # fmt: skip
+    visible = jnp.any(index_map, axis=0)
     tokens = run("core: tokens", core.tokens, frame.features_3d, frame.features_2d)
     prototypes = run("core: prototypes", core.prototypes, tokens, coverage)
     run(
@@ -144,10 +145,13 @@ def measure_stages(
         observed.queries, observed.valid,
     )  # fmt: skip
     merged = run("merge: mean and union", merge_observations, observed, group)
-    terms = ("query", "state", "box") if room.state_tokens else ("query", "box")
+    terms = ("query", "state", "box") if room.state_tokens else ("query", "view")
+    overlap = run("overlap in view", view_iou, attended_patches(coverage, 0.5), index_map)
     score = run(
-        "scores E", lambda a, b: match_scores(a, b, terms, online.box_margin), merged, state.bank
-    )
+        "scores E",
+        lambda *x: match_scores(x[0], x[1], terms, online.box_margin, x[2]),
+        merged, state.bank, overlap,
+    )  # fmt: skip
     feasible = (score >= 0.6 * len(terms)) & merged.valid[:, None]
     matched = run("match", lambda s, f: match(s, f, len(terms)), score, feasible)
     rows, _ = allocate_rows(matched, merged.valid, state.num_rows)

@@ -62,7 +62,7 @@ def match_scores(
     if "box" in terms:
         score += box_iou(observed.boxes, bank.boxes, box_margin)
     if "view" in terms:
-        score += overlap
+        score += overlap.astype(score.dtype)
     return score
 
 
@@ -79,7 +79,8 @@ def view_iou(attended: jax.Array, index_map: jax.Array) -> jax.Array:
     Returns:
         ``[q n]`` intersection over union in patches, 0 where both are empty.
     """
-    masks, rows = attended.astype(jnp.float32), index_map.astype(jnp.float32)
+    dtype = jnp.result_type(float)
+    masks, rows = attended.astype(dtype), index_map.astype(dtype)
     both = masks @ rows
     either = jnp.sum(masks, axis=1)[:, None] + jnp.sum(rows, axis=0)[None] - both
     return both / jnp.maximum(either, 1.0)

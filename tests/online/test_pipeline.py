@@ -56,11 +56,16 @@ def assert_same_memory(state, other, tolerance):
 
 
 @pytest.mark.parametrize(
-    "dtype, rule, tokens",
-    [("float64", "components", 7), ("float32", "components", 7), ("float64", "greedy", 0)],
+    "dtype, rule, tokens, terms",
+    [
+        ("float64", "components", 7, "query,state,box"),
+        ("float32", "components", 7, "query,state,box"),
+        ("float64", "greedy", 0, "query,state,view"),
+    ],
 )
-def test_sequence_matches_the_twin(config, dtype, rule, tokens):
+def test_sequence_matches_the_twin(config, dtype, rule, tokens, terms):
     config.online.merge_rule = rule
+    config.online.terms = terms
     with precision(dtype) as tolerance:
         room = BoxRoom(dtype=np.dtype(dtype).type, state_tokens=tokens, frames_per_turn=9)
         core = make_core(config, room, dtype)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from moonseg_jax.config import features_only_config
+from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import FeatureCore, split_core
 from moonseg_jax.online import SceneResult, Segmenter, init, results
 from moonseg_jax.online.surface import SurfaceVotes
@@ -15,6 +15,7 @@ from tests.reference.box_room import BoxRoom
 @pytest.fixture(scope="module")
 def segmented():
     room, config = BoxRoom(), features_only_config()
+    config.online = default_config().online
     core = FeatureCore(config.model, room.c3, room.c2)
     segmenter = Segmenter(*split_core(core), room.info, config)
     collected = SceneResult(config, voxel=0.1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from moonseg_jax.config import features_only_config
+from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import FeatureCore, attended_patches, split_core
 from moonseg_jax.online import Segmenter
 from moonseg_jax.online.merge import group_members, union_coverage
@@ -83,6 +83,7 @@ def test_without_state_attention(config):
 
 def test_turning_round_again_finds_everything_and_adds_nothing(room):
     config = features_only_config()
+    config.online = default_config().online
     config.memory.update({"row_capacity": 128, "key_capacity": 2048, "voxel": 0.3})
     core = split_core(FeatureCore(config.model, room.c3, room.c2))
     segmenter = Segmenter(*core, room.info, config)

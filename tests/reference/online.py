@@ -147,6 +147,7 @@ class Row:
     score_sum: float
     first_frame: int
     last_frame: int
+    patches: set = field(default_factory=set)  # That it covers in the frame it was seen in.
 
 
 @dataclass
@@ -166,7 +167,8 @@ class Online:
         masks, grid = unpack(frame.masks), frame.features_3d.shape[:2]
         coverage = np.stack([coverage_of(mask, grid) for mask in masks])
         valid = frame.mask_valid & coverage.any(1)
-        queries = self._queries(frame, coverage, valid, grid)
+        shown = self.index_map(frame, grid)
+        queries = self._queries(frame, coverage, valid, grid, shown)
         online = self.config.online
         merge = merge_union_find if online.merge_rule == "components" else merge_greedy
         group = merge(queries, valid, online.merge_threshold)
@@ -176,7 +178,9 @@ class Online:
         ]
         groups = [members for members in groups if members]
         seen = [self._observe(frame, masks, coverage, queries, members) for members in groups]
-        score = np.array([[self._energy(new, old) for old in self.rows] for new in seen])
+        score = np.array(
+            [[self._energy(new, i, shown) for i in range(len(self.rows))] for new in seen]
+        )
         score = score.reshape(len(seen), len(self.rows))
         feasible = score >= online.match_threshold * len(self._terms()) / 3
         matched = assign(score, feasible)
@@ -187,16 +191,15 @@ class Online:
                 similarity[members] = score[i, matched[i]]
             row = self._update(seen[i], matched[i])
             instance[members] = row
-            union = coverage_of(np.any(masks[members], axis=0), grid)
-            self._add_keys(points, attended(union, self.config.model.min_coverage), row)
+            self._add_keys(points, seen[i].patches, row)
         self.frame += 1
         return instance, similarity, paint(masks, instance, frame.mask_scores), score
 
-    def visible(self, frame, grid):
-        """Rows with a key that projects into the view."""
+    def index_map(self, frame, grid):
+        """The patches that the keys of each row project into, for rows that have any."""
         pose = np.linalg.inv(frame.T_world_from_cam)
         height, width = self.image_size
-        found = set()
+        found = {}
         for (_, row), point in self.keys.items():
             x, y, z = pose[:3, :3] @ point + pose[:3, 3]
             if z <= 1e-6:
@@ -204,14 +207,14 @@ class Online:
             u = frame.intrinsics[0, 0] * x / z + frame.intrinsics[0, 2]
             v = frame.intrinsics[1, 1] * y / z + frame.intrinsics[1, 2]
             if 0 <= u < width and 0 <= v < height:
-                found.add(row)
+                patch = int(v * grid[0] / height) * grid[1] + int(u * grid[1] / width)
+                found.setdefault(row, set()).add(patch)
         return found
 
-    def _queries(self, frame, coverage, valid, grid):
+    def _queries(self, frame, coverage, valid, grid, shown):
         width = self.core.width
         context = np.array([row.query for row in self.rows]).reshape(len(self.rows), width)
-        seen = self.visible(frame, grid)
-        context_valid = np.array([i in seen for i in range(len(self.rows))], bool)
+        context_valid = np.array([i in shown for i in range(len(self.rows))], bool)
         tokens = self.core.tokens(frame.features_3d, frame.features_2d)
         queries = self.core.prototypes(tokens, coverage)
         return np.asarray(
@@ -233,17 +236,24 @@ class Online:
             score_sum=float(max(frame.mask_scores[i] for i in members)),
             first_frame=self.frame,
             last_frame=self.frame,
+            patches=self._patches(masks[members], frame.features_3d.shape[:2]),
         )
+
+    def _patches(self, masks, grid):
+        union = coverage_of(np.any(masks, axis=0), grid)
+        return set(np.flatnonzero(attended(union, self.config.model.min_coverage)).tolist())
 
     def _terms(self):
         terms = self.config.online.terms.split(",")
         return [t for t in terms if t != "state" or self.state_tokens]
 
-    def _energy(self, new, old):
+    def _energy(self, new, index, shown):
+        old, patches = self.rows[index], shown.get(index, set())
         parts = {
             "query": lambda: cosine(new.query, old.query),
             "state": lambda: cosine(new.token, old.token),
             "box": lambda: box_iou(new.box, old.box, self.config.online.box_margin),
+            "view": lambda: len(new.patches & patches) / max(len(new.patches | patches), 1),
         }
         return sum(parts[term]() for term in self._terms())
 
@@ -263,8 +273,9 @@ class Online:
 
     def _add_keys(self, points, seen, row):
         voxel = self.config.memory.voxel
-        for point, inside in zip(points, seen, strict=True):
-            if inside and point is not None:
+        for patch in sorted(seen):
+            point = points[patch]
+            if point is not None:
                 # In the points' own precision, as the table does it.
                 cell = tuple(int(x) for x in np.floor(point / point.dtype.type(voxel)))
                 self.keys.setdefault((cell, int(row)), point)
