@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
     for group, entries in findings.items():
         print(f"{group}:")
         for name, value in entries.items():
-            print(f"  {name:<18}{value}")
+            print(f"  {name:<26}{value}")
 
 
 def examine() -> dict[str, dict[str, str]]:

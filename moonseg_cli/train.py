@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import sys
 
 from moonseg_cli.configuration import add_config_argument
 
@@ -15,15 +16,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
-    """Trains, or goes on training, and says where the weights are."""
+def run(args: argparse.Namespace) -> int:
+    """Trains, or goes on training, and says where the weights are.
+
+    Returns:
+        0, or 1 where the loss stopped being a number.
+    """
     from moonseg_cli.configuration import apply_overrides, load_config
     from moonseg_jax.structs import InputError
-    from moonseg_jax.train import train
+    from moonseg_jax.train import DivergedError, train
 
     config = apply_overrides(load_config(args.config), args.overrides)
     caches = sorted(glob.glob(args.cache))
     if not caches:
         raise InputError(f"no cache matches {args.cache}: make some with `moonseg cache`")
-    result = train(config, caches, args.workdir)
-    print(f"{args.workdir}: {result}")
+    try:
+        result = train(config, caches, args.workdir)
+    except DivergedError as error:
+        print(f"moonseg train: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.workdir}: {result.step} of {result.steps} steps; best weights: {result.weights}")
+    return 0
