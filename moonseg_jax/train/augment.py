@@ -1,5 +1,7 @@
 """Noise on the frozen features, so that the core does not lean on what only its rooms have."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -22,7 +24,8 @@ def jitter_features(batch: Frame, key: jax.Array, sigma: float) -> Frame:
         The batch with other ``features_3d`` and ``features_2d``, in float32.
     """
     key_3d, key_2d = jax.random.split(key)
-    return batch.replace(
+    return dataclasses.replace(
+        batch,
         features_3d=_jitter(batch.features_3d, key_3d, sigma),
         features_2d=_jitter(batch.features_2d, key_2d, sigma),
     )
