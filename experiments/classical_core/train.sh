@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The shipped weights: rooms, their caches, three trainings side by side on one GPU.
+# The recipe of the shipped weights: rooms, their caches, three trainings in turn.
 #   experiments/classical_core/train.sh OUT [ROOMS] [more `moonseg train` flags]
 set -euo pipefail
 out=$1 rooms=${2:-320}
@@ -7,9 +7,7 @@ shift $(($# < 2 ? $# : 2))
 here=$(dirname "$0")
 
 python3 "$here/make_caches.py" --rooms="$rooms" --out="$out/caches"
-export XLA_PYTHON_CLIENT_PREALLOCATE=false
 for name in classical classical_distillation classical_refinement; do
   python3 -m moonseg_cli.main train --config="$here/../../configs/$name.py" \
-    --cache="$out/caches/*" --workdir="$out/$name" "$@" >"$out/$name.log" 2>&1 &
+    --cache="$out/caches/room_*" --workdir="$out/$name" "$@"
 done
-wait

@@ -112,13 +112,17 @@ def _write(
     for name in folders:
         (root / name).mkdir()
     keys = jax.random.split(jax.random.key(seed), frames)
-    one = lambda i: _render(room, poses[i], intrinsics.astype(np.float32), size=size, key=keys[i])  # noqa: E731
+    camera = intrinsics.astype(np.float32)
+    rendered = (
+        _render(room, pose, camera, size=size, key=key)
+        for pose, key in zip(poses, keys, strict=True)
+    )
     cloud = _Cloud(voxel, intrinsics)
     # Rendering runs ahead on XLA's threads while these write.
     with ThreadPoolExecutor(_THREADS) as pool:
         save = partial(_save, root, seed=seed, rates=rates)
         pending = []
-        for i, frame in enumerate(map(jax.device_get, map(one, range(frames)))):
+        for i, frame in enumerate(map(jax.device_get, rendered)):
             pending.append(pool.submit(save, i, frame, poses[i]))
             cloud.add(frame.depth, frame.instance, poses[i])
             while len(pending) > 2 * _THREADS:

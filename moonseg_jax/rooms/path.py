@@ -1,5 +1,7 @@
 """Hand-held camera paths: a walk around the room's free floor, looking from thing to thing."""
 
+from functools import partial
+
 import jax
 import numpy as np
 from scipy import ndimage, sparse
@@ -156,7 +158,7 @@ def _gaze(room: Room, rng: np.random.Generator, eyes: np.ndarray) -> tuple[np.nd
         heading += (np.arctan2(y, x) - heading + np.pi) % (2 * np.pi) - np.pi
         yaw[frame] = heading
         pitch[frame] = np.clip(np.arctan2(z, np.hypot(x, y)), -0.7, 0.15)
-    smooth = lambda a: ndimage.gaussian_filter1d(a, 6.0, mode="nearest")  # noqa: E731
+    smooth = partial(ndimage.gaussian_filter1d, sigma=6.0, mode="nearest")
     shake = _drift(rng, len(eyes), 0.02, 3.0), _drift(rng, len(eyes), 0.015, 3.0)
     return smooth(yaw) + shake[0], smooth(pitch) + shake[1]
 

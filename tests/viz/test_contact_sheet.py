@@ -9,7 +9,7 @@ from moonseg_jax.eval import evaluate, read_predictions, write_predictions
 from moonseg_jax.viz import instance_colors, write_contact_sheet
 from moonseg_jax.viz.render import Camera, render, top_camera
 from moonseg_jax.viz.upright import UprightCloud, stand_up
-from tests.eval.conftest import perfect_scene, recording  # noqa: F401
+from tests.eval.conftest import perfect_scene
 
 
 def room(tilt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ def test_one_point_is_a_picture():
     assert (np.asarray(picture)[20, 20] < 255).any()
 
 
-def test_contact_sheet_of_a_result(recording, tmp_path):  # noqa: F811
+def test_contact_sheet_of_a_result(recording, tmp_path):
     predictions, reader = read_predictions(recording.result), CacheReader(recording.cache)
     metrics = evaluate([recording.result], [recording.folder])
     write_contact_sheet(tmp_path / "sheet.png", predictions, reader, metrics=metrics, frames=3)
@@ -80,7 +80,7 @@ def test_contact_sheet_of_a_result(recording, tmp_path):  # noqa: F811
         assert shade.sum() > 200
 
 
-def test_contact_sheet_of_nothing(recording, tmp_path):  # noqa: F811
+def test_contact_sheet_of_nothing(recording, tmp_path):
     scene = perfect_scene()
     for name in ("points", "colors", "instance", "scores", "queries", "tokens", "boxes",
                  "observations", "first_frame", "last_frame"):  # fmt: skip
