@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "models": {"structs", "geometry"},
     "memory": {"structs", "geometry", "models"},
     "losses": {"structs", "geometry", "models", "memory"},
-    "train": {"structs", "geometry", "models", "memory", "losses", "data", "cache"},
+    "train": {"config", "structs", "geometry", "models", "memory", "losses", "data", "cache"},
     "online": {"structs", "geometry", "models", "memory"},
     "eval": {"structs", "geometry", "models", "memory", "online", "cache", "viz"},
     "viz": {"structs", "geometry", "models", "memory", "online", "cache", "eval"},

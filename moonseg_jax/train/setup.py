@@ -12,9 +12,10 @@ from flax import nnx
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from moonseg_jax.config import check_choices
 from moonseg_jax.data import ClipLoader, make_loader
 from moonseg_jax.models import Core, split_core
-from moonseg_jax.structs import Frame, InputError, SceneInfo
+from moonseg_jax.structs import Frame, SceneInfo
 from moonseg_jax.train.augment import jitter_features
 from moonseg_jax.train.evaluate import held_out_loss
 from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
@@ -27,8 +28,6 @@ from moonseg_jax.train.step import (
     compile_step,
     init_state,
 )
-
-DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ def set_up(
     Raises:
         InputError: where caches and config do not go together.
     """
+    check_choices(config)
     scenes = read_scenes(cache_paths, config.data)
     training, held_out = hold_out(scenes, config.train.eval_fraction)
     loader = stack.enter_context(closing(_loader(training, config)))
@@ -104,13 +104,7 @@ def new_augment(config: ConfigDict) -> Augment:
 
 
 def new_core(config: ConfigDict, info: SceneInfo) -> tuple[Any, Any]:
-    """An untrained core for features such as these: ``(graphdef, params)``.
-
-    Raises:
-        InputError: where ``train.dtype`` is none of `DTYPES`.
-    """
-    if config.train.dtype not in DTYPES:
-        raise InputError(f"train.dtype={config.train.dtype}; use one of {', '.join(DTYPES)}")
+    """An untrained core for features such as these: ``(graphdef, params)``."""
     c3, c2 = info.geometry.channels, info.semantics.channels
     rngs = nnx.Rngs(config.seed)
     return split_core(Core(config.model, c3, c2, rngs=rngs, dtype=config.train.dtype))

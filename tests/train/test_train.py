@@ -108,7 +108,7 @@ def test_a_nan_stops_the_run_and_leaves_the_checkpoint(rooms, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("train.dtype", "float16", "train.dtype=float16"),
+        ("train.dtype", "float16", "train.dtype is 'float16'"),
         ("train.eval_fraction", 1.0, "train.eval_fraction=1.0"),
         ("optimizer.warmup_steps", 24, "optimizer.warmup_steps=24"),
         ("data.max_masks", 33, "data.max_masks is 33"),
