@@ -169,6 +169,7 @@ def train_config() -> ConfigDict:
             "epochs": 100,
             "steps": 0,  # Overrides epochs where > 0.
             "dtype": "float32",  # Of activations: "float32" or "bfloat16".
+            "cut_masks": 0.0,  # Share of masks shown in two parts, each to predict the whole.
             "feature_noise": 0.0,  # Relative deviation of `jitter_features`; 0 = paper.
             "log_every": 10,
             "checkpoint_every": 200,

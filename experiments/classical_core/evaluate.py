@@ -15,8 +15,8 @@ from PIL import Image
 
 from moonseg_cli.cache import cache_recording
 from moonseg_cli.demo import ROWS
+from moonseg_cli.eval import evaluate_results
 from moonseg_cli.segment import segment_cache
-from moonseg_jax.eval import evaluate
 from moonseg_jax.rooms import CorruptionRates, corrupt_masks
 from moonseg_jax.weights import FOLDER
 
@@ -62,7 +62,7 @@ def main() -> None:
             results = [args.out / r.name / f"{kind}_{weights}" for r in args.recordings]
             for recording, result in zip(args.recordings, results, strict=True):
                 segment_cache(caches[recording][kind], result, checkpoint, overrides)
-            metrics = evaluate(results, args.recordings)
+            metrics = evaluate_results(results, args.recordings)
             table.append({"masks": kind, "row": row, **metrics})
             scores = " ".join(f"{100 * metrics[m]:5.1f}" for m in ("ap", "ap50", "ap25"))
             print(f"{kind:14}{row:18}{scores}", flush=True)

@@ -22,7 +22,7 @@ def make_cache(task: tuple[int, Path, int, str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         room = Path(folder) / target.name
         write_room(room, seed=seed, frames=frames, rates=CorruptionRates())
-        source = str(room / "masks") if masks == "corrupted" else masks
+        source = str(room / {"exact": "instance", "corrupted": "masks"}[masks])
         cache_recording(str(room), target, masks=source)
     return target.name
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=400)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--masks", default="corrupted", help="corrupted or felzenszwalb")
+    parser.add_argument("--masks", choices=("exact", "corrupted"), default="exact")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

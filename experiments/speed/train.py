@@ -29,7 +29,14 @@ from moonseg_jax.models import Core, split_core
 from moonseg_jax.structs import Frame, pack_masks
 from moonseg_jax.train.mesh import batch_sharding, data_mesh, replicated
 from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
-from moonseg_jax.train.step import TrainState, batch_loss, compile_step, init_state
+from moonseg_jax.train.setup import new_augment
+from moonseg_jax.train.step import (
+    TrainState,
+    batch_loss,
+    compile_augment,
+    compile_step,
+    init_state,
+)
 
 IMAGE_SIZE, PATCH, POINT_STRIDE, MASK_STRIDE = (384, 512), 16, 4, 2
 SIZES = {
@@ -85,7 +92,9 @@ def make_step(config: ConfigDict, c3: int, c2: int) -> tuple[TrainState, Any]:
     loss = partial(batch_loss, graphdef=graphdef, config=config, image_size=IMAGE_SIZE)
     mesh = data_mesh(jax.devices()[:1], config.data.batch_clips)
     state = jax.device_put(init_state(params, optimizer), replicated(mesh))
-    return state, compile_step(loss, optimizer, schedule, mesh)
+    return state, compile_step(
+        loss, optimizer, schedule, mesh, compile_augment(new_augment(config), mesh)
+    )
 
 
 def matmul_flops(jaxpr: Any) -> int:

@@ -15,7 +15,11 @@ from moonseg_jax.structs import Frame, unpack_masks
 
 
 def clip_loss(
-    core: Core | FeatureCore, clip: Frame, config: ConfigDict, image_size: tuple[int, int]
+    core: Core | FeatureCore,
+    clip: Frame,
+    config: ConfigDict,
+    image_size: tuple[int, int],
+    targets: jax.Array | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """``w_seg·L_seg + w_dist·L_dist + w_xseg·L_xseg`` of one clip; a batch by ``vmap``.
 
@@ -28,6 +32,8 @@ def clip_loss(
         clip: frames in order, ``[t ...]`` on every field.
         config: `moonseg_jax.config.default_config`; its ``loss`` and ``memory`` are used.
         image_size: ``(H, W)`` of the processed image.
+        targets: ``[t Hm Wm words]`` uint32, bit planes that the queries should predict, where these
+            are not the masks they are made from.
 
     Returns:
         The total ``[]``, and scalars: ``seg``, ``dist``, ``xseg`` (unweighted; zero where not
@@ -36,8 +42,9 @@ def clip_loss(
     """
     weights = config.loss
     grid = (clip.features_3d.shape[1], clip.features_3d.shape[2])
-    masks, valid = unpack_masks(clip.masks), clip.mask_valid
-    coverage = mask_coverage(masks, grid)
+    valid = clip.mask_valid
+    coverage = mask_coverage(unpack_masks(clip.masks), grid)
+    goals = unpack_masks(clip.masks if targets is None else targets)
     tokens = jax.vmap(core.tokens)(clip.features_3d, clip.features_2d)
     reference = jax.vmap(core.reference)(tokens)
     index_maps = _index_maps(core, clip, coverage, grid, image_size, config)
@@ -49,7 +56,7 @@ def clip_loss(
     zero = jnp.zeros((), queries.dtype)
     terms = {"seg": zero, "dist": zero, "xseg": zero}
     if weights.seg:
-        target = area_pool(masks, _target_size(clip, image_size, weights.target_stride))
+        target = area_pool(goals, _target_size(clip, image_size, weights.target_stride))
         loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.seg_logits))
         terms["seg"] = _frame_mean(loss(reference, queries, target, valid), has_query)
     if weights.dist:
@@ -59,7 +66,7 @@ def clip_loss(
     if weights.xseg:
         context, _ = jax.vmap(gather_context, in_axes=(0, None))(index_maps, bank)
         loss = jax.vmap(partial(xseg_loss, logits=core.xseg_logits))
-        per_frame = loss(context, in_context, queries, coverage, valid)
+        per_frame = loss(context, in_context, queries, mask_coverage(goals, grid), valid)
         terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
 
     total = sum((weights[name] * value for name, value in terms.items()), zero)

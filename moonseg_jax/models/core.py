@@ -8,7 +8,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from moonseg_jax.models.coverage import attended_patches
-from moonseg_jax.models.layers import Mlp, RefineLayer, norm
+from moonseg_jax.models.layers import Projection, RefineLayer, norm
 from moonseg_jax.models.tokens import fuse_features, sincos_positions, token_width
 
 
@@ -49,8 +49,10 @@ class Core(nnx.Module):
         self.positional_encoding = config.positional_encoding
         self.seg_logits, self.xseg_logits = config.seg_logits, config.xseg_logits
         self.context = bool(config.context and config.refine_layers)
-        self.eta = Mlp([c] + [d] * config.eta_layers, **kinds)
-        self.psi = Mlp([c] + [d] * config.psi_layers, **kinds)
+        # One linear map for both at first: the logit of a patch is then its likeness to the mask's.
+        shared = rngs.params()
+        self.eta = Projection([c] + [d] * config.eta_layers, shared, **kinds)
+        self.psi = Projection([c] + [d] * config.psi_layers, shared, **kinds)
         self.phi = nnx.List(
             RefineLayer(d, c, config.heads, config.feed_forward, config.context, **kinds)
             for _ in range(config.refine_layers)

@@ -1,4 +1,7 @@
-"""The building blocks of η, φ and ψ. LayerNorm and softmax never run below float32."""
+"""The building blocks of η, φ and ψ. LayerNorm and softmax never run below float32.
+
+Every residual branch starts at zero.
+"""
 
 import itertools
 from typing import Any
@@ -10,8 +13,48 @@ from flax import nnx
 from moonseg_jax.models.tokens import NORM_EPS
 
 
+class Projection(nnx.Module):
+    """An MLP beside a linear map that starts out keeping angles (deviation: the paper's is an MLP).
+
+    Untrained it is the linear map alone, with orthonormal rows or columns: cosine similarities of
+    what goes in are kept where the width suffices. Training then sets out from the frozen features,
+    not from a shuffle of them.
+
+    Args:
+        widths: as for `Mlp`.
+        key: of the linear map; two projections of one key start as one.
+        rngs: of the MLP.
+        dtype: of the activations.
+        param_dtype: of the parameters.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        key: jax.Array,
+        *,
+        rngs: nnx.Rngs,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+    ):
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype}
+        self.linear = nnx.Linear(
+            widths[0],
+            widths[-1],
+            use_bias=False,
+            kernel_init=nnx.initializers.orthogonal(),
+            rngs=nnx.Rngs(key),
+            **kinds,
+        )
+        self.mlp = Mlp(widths, rngs=rngs, **kinds)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[*b widths[0]]`` to ``[*b widths[-1]]``."""
+        return self.linear(x) + self.mlp(x)
+
+
 class Mlp(nnx.Module):
-    """Linear layers with GELU (the exact one) between them.
+    """Linear layers with GELU (the exact one) between them; the last starts at zero.
 
     Args:
         widths: channels of the input, of every hidden layer, and of the output.
@@ -28,10 +71,10 @@ class Mlp(nnx.Module):
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
     ):
-        self.layers = nnx.List(
-            nnx.Linear(n, m, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-            for n, m in itertools.pairwise(widths)
-        )
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
+        *hidden, last = itertools.pairwise(widths)
+        self.layers = nnx.List(nnx.Linear(n, m, **kinds) for n, m in hidden)
+        self.layers.append(nnx.Linear(*last, kernel_init=nnx.initializers.zeros_init(), **kinds))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[*b widths[0]]`` to ``[*b widths[-1]]``."""
@@ -62,12 +105,12 @@ class Attention(nnx.Module):
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
     ):
-        def linear(channels: int) -> nnx.Linear:
-            return nnx.Linear(channels, width, dtype=dtype, param_dtype=param_dtype, rngs=rngs)
-
+        kinds: dict[str, Any] = {"dtype": dtype, "param_dtype": param_dtype, "rngs": rngs}
         self.heads = heads
-        self.query, self.out = linear(width), linear(width)
-        self.key, self.value = linear(source_width), linear(source_width)
+        self.query = nnx.Linear(width, width, **kinds)
+        self.key = nnx.Linear(source_width, width, **kinds)
+        self.value = nnx.Linear(source_width, width, **kinds)
+        self.out = nnx.Linear(width, width, kernel_init=nnx.initializers.zeros_init(), **kinds)
 
     def __call__(self, queries: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
         """Gathers from the source what each query may see.

@@ -16,7 +16,7 @@ from moonseg_jax.config import check_choices
 from moonseg_jax.data import ClipLoader, make_loader
 from moonseg_jax.models import Core, split_core
 from moonseg_jax.structs import Frame, SceneInfo
-from moonseg_jax.train.augment import jitter_features
+from moonseg_jax.train.augment import cut_masks, jitter_features
 from moonseg_jax.train.evaluate import held_out_loss
 from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
 from moonseg_jax.train.scenes import Scene, hold_out, read_scenes
@@ -25,6 +25,7 @@ from moonseg_jax.train.step import (
     Metrics,
     TrainState,
     batch_loss,
+    compile_augment,
     compile_step,
     init_state,
 )
@@ -80,27 +81,35 @@ def set_up(
     graphdef, params = new_core(config, scenes[0].info)
     image_size = scenes[0].info.image_size
     loss = partial(batch_loss, graphdef=graphdef, config=config, image_size=image_size)
+    augment = compile_augment(new_augment(config), mesh)
     judge = None
     if held_out:
         others = stack.enter_context(closing(_loader(held_out, config)))
-        judge = held_out_loss(loss, others, -(-len(held_out) // config.data.batch_clips), mesh)
+        judge = held_out_loss(
+            loss, augment, others, -(-len(held_out) // config.data.batch_clips), mesh
+        )
     return Setup(
         scenes=scenes,
         loader=loader,
         steps=steps,
         state=init_state(params, optimizer),
-        train_step=compile_step(loss, optimizer, schedule, mesh, new_augment(config)),
+        train_step=compile_step(loss, optimizer, schedule, mesh, augment),
         judge=judge,
     )
 
 
 def new_augment(config: ConfigDict) -> Augment:
-    """What is done to a batch before the loss: noise that depends on seed and step alone."""
-    sigma = config.train.feature_noise
-    if not sigma:
-        return lambda batch, step: batch
-    key = jax.random.key(config.seed)
-    return lambda batch, step: jitter_features(batch, jax.random.fold_in(key, step), sigma)
+    """What is done to a batch before the loss, with noise of seed and step alone."""
+    rates = config.train
+
+    def augment(batch: Frame, step: jax.Array) -> tuple[Frame, jax.Array | None]:
+        key = jax.random.fold_in(jax.random.key(config.seed), step)
+        for_features, for_masks = jax.random.split(key)
+        if rates.feature_noise:
+            batch = jitter_features(batch, for_features, rates.feature_noise)
+        return cut_masks(batch, for_masks, rates.cut_masks) if rates.cut_masks else (batch, None)
+
+    return augment
 
 
 def new_core(config: ConfigDict, info: SceneInfo) -> tuple[Any, Any]:

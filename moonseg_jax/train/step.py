@@ -15,8 +15,10 @@ from moonseg_jax.structs import Frame
 from moonseg_jax.train.mesh import batch_sharding, replicated
 
 Metrics = dict[str, jax.Array]
-Loss = Callable[[Any, Frame], tuple[jax.Array, Metrics]]
-Augment = Callable[[Frame, jax.Array], Frame]
+# From parameters, a batch, and what its queries should predict (None: its own masks).
+Loss = Callable[[Any, Frame, jax.Array | None], tuple[jax.Array, Metrics]]
+# From a batch and the step, which the noise depends on.
+Augment = Callable[[Frame, jax.Array], tuple[Frame, jax.Array | None]]
 
 # The average of the training loss remembers about this many steps.
 AVERAGE_STEPS = 100
@@ -47,6 +49,7 @@ def init_state(params: Any, optimizer: optax.GradientTransformation) -> TrainSta
 def batch_loss(
     params: Any,
     batch: Frame,
+    targets: jax.Array | None = None,
     *,
     graphdef: nnx.GraphDef,
     config: ConfigDict,
@@ -57,6 +60,7 @@ def batch_loss(
     Args:
         params: of the core.
         batch: ``[b t ...]``.
+        targets: ``[b t Hm Wm words]`` or None, as in `clip_loss`.
         graphdef: of the core.
         config: the whole config.
         image_size: ``(H, W)`` of the processed image.
@@ -65,22 +69,26 @@ def batch_loss(
         ``[]``, and the means of what `clip_loss` says about each clip.
     """
     core = nnx.merge(graphdef, params)
-    losses, terms = jax.vmap(lambda clip: clip_loss(core, clip, config, image_size))(batch)
+
+    def one(clip: Frame, goals: jax.Array | None) -> tuple[jax.Array, Metrics]:
+        return clip_loss(core, clip, config, image_size, goals)
+
+    losses, terms = jax.vmap(one)(batch, targets)
     return jnp.mean(losses), jax.tree.map(jnp.mean, terms)
 
 
 def train_step(
     state: TrainState,
     batch: Frame,
+    targets: jax.Array | None,
     *,
     loss: Loss,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
-    augment: Augment,
 ) -> tuple[TrainState, Metrics]:
-    """Augmentation, gradient, AdamW update, and norms that tell a healthy run from a sick one."""
-    batch = augment(batch, state.step)
-    (total, terms), grads = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
+    """Gradient, AdamW update, and norms that tell a healthy run from a sick one."""
+    gradient = jax.value_and_grad(loss, has_aux=True)
+    (total, terms), grads = gradient(state.params, batch, targets)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     decay = 1.0 - 1.0 / AVERAGE_STEPS
@@ -107,24 +115,32 @@ def average_loss(state: TrainState) -> jax.Array:
     return state.loss_sum / (1.0 - decay ** state.step.astype(jnp.float32))
 
 
+def compile_augment(augment: Augment, mesh: Mesh) -> Augment:
+    """Augmentation over a mesh: a program of its own.
+
+    Inside the step's program its random numbers would be fused into the matrix products that read
+    the features; XLA's GPU compiler then took minutes.
+    """
+    split = batch_sharding(mesh)
+    return jax.jit(augment, in_shardings=(split, replicated(mesh)), out_shardings=split)
+
+
 def compile_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
     mesh: Mesh,
-    augment: Augment = lambda batch, step: batch,
+    augment: Augment = lambda batch, step: (batch, None),
 ) -> Callable[[TrainState, Frame], tuple[TrainState, Metrics]]:
     """`train_step` over a mesh. The state it is given is donated: use the one it returns."""
 
-    def step(state: TrainState, batch: Frame) -> tuple[TrainState, Metrics]:
-        return train_step(
-            state, batch, loss=loss, optimizer=optimizer, schedule=schedule, augment=augment
-        )
+    def step(
+        state: TrainState, batch: Frame, targets: jax.Array | None
+    ) -> tuple[TrainState, Metrics]:
+        return train_step(state, batch, targets, loss=loss, optimizer=optimizer, schedule=schedule)
 
-    same = replicated(mesh)
-    return jax.jit(
-        step,
-        in_shardings=(same, batch_sharding(mesh)),
-        out_shardings=(same, same),
-        donate_argnums=0,
+    same, split = replicated(mesh), batch_sharding(mesh)
+    compiled = jax.jit(
+        step, in_shardings=(same, split, split), out_shardings=(same, same), donate_argnums=0
     )
+    return lambda state, batch: compiled(state, *augment(batch, state.step))

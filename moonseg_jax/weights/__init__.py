@@ -5,6 +5,8 @@ from pathlib import Path
 from moonseg_jax.structs import InputError, SceneInfo
 
 FOLDER = Path(__file__).parent
+# By the names of geometry and semantics.
+DEFAULTS = {("sensor", "classical"): "classical.safetensors"}
 
 
 def shipped_weights() -> list[Path]:
@@ -13,15 +15,16 @@ def shipped_weights() -> list[Path]:
 
 
 def weights_for(info: SceneInfo) -> Path:
-    """The shipped default for a scene: the file named after its semantic backbone.
+    """The shipped default for a scene.
 
     Raises:
-        InputError: none ships for that backbone.
+        InputError: none ships for its backbones.
     """
-    path = FOLDER / f"{info.semantics.name}.safetensors"
-    if path not in shipped_weights():
+    backbones = info.geometry.name, info.semantics.name
+    if backbones not in DEFAULTS:
         raise InputError(
-            f"no weights ship for {info.semantics.name} features (scene {info.scene}): give "
-            "--checkpoint=RUN of a training on them, or --checkpoint=none for features only"
+            f"no weights ship for {backbones[0]} geometry with {backbones[1]} features (scene"
+            f" {info.scene}): give --checkpoint=RUN of a training on them, or --checkpoint=none for"
+            " features only"
         )
-    return path
+    return FOLDER / DEFAULTS[backbones]

@@ -132,8 +132,22 @@ def test_a_new_core_starts_from_its_seed():
         return split_core(Core(small_config(refine_layers=1), C3, C2, rngs=nnx.Rngs(seed)))[1]
 
     jax.tree.map(np.testing.assert_array_equal, params(0), params(0))
-    kernels = [p["eta"]["layers"][0]["kernel"][...] for p in (params(0), params(1))]
+    kernels = [p["eta"]["mlp"]["layers"][0]["kernel"][...] for p in (params(0), params(1))]
     assert not np.allclose(*kernels)
+
+
+def test_an_untrained_core_keeps_the_angles_of_the_features():
+    view = make_view(width=24)
+    core = Core(small_config(width=24), C3, C2, rngs=nnx.Rngs(0))
+    tokens = core.tokens(view.features_3d, view.features_2d)
+    queries, plain = core.prototypes(tokens, view.coverage)[:4], tokens[:4]
+    np.testing.assert_allclose(
+        core.reference(tokens) @ core.reference(plain).T, tokens @ plain.T, atol=1e-4
+    )
+    mean = view.coverage[:4] @ tokens / view.coverage[:4].sum(1, keepdims=True)
+    np.testing.assert_allclose(queries @ core.reference(tokens).T, mean @ tokens.T, atol=1e-4)
+    refined = refine(core, vars(view))
+    np.testing.assert_allclose(refined, core.phi_norm(core.prototypes(tokens, view.coverage)))
 
 
 def test_the_baseline_is_the_mean_token_and_has_no_parameters(view):

@@ -101,7 +101,7 @@ def clip_loss(params, clip, config, image_size, dtype):
 
     model = config.model
     bank, frames = [], []
-    width = params["eta.layers.0.bias"].shape[0]
+    width = params["eta.mlp.layers.0.bias"].shape[0]
     rows = len(masks) * len(masks[0])
     for t in range(len(masks)):
         f3, f2 = (torch.tensor(x[t]).to(dtype) for x in (clip.features_3d, clip.features_2d))

@@ -24,6 +24,11 @@ def mlp(params, prefix, x, layers):
     return x
 
 
+def projection(params, prefix, x, layers):
+    straight = x @ params[f"{prefix}.linear.kernel"]
+    return straight + mlp(params, f"{prefix}.mlp", x, layers)
+
+
 def attention(params, prefix, queries, source, mask, heads):
     q, k, v = (
         linear(params, f"{prefix}.{name}", x)
@@ -78,7 +83,7 @@ def tokens(config, features_3d, features_2d):
 
 def prototypes(params, config, F, coverage):
     means = [(m[:, None] * F).sum(0) / (m.sum() if m.sum() > 0 else 1.0) for m in coverage]
-    return mlp(params, "eta", torch.stack(means), config.eta_layers)
+    return projection(params, "eta", torch.stack(means), config.eta_layers)
 
 
 def refine(params, config, queries, F, coverage, valid, context, context_valid, grid):
@@ -105,4 +110,4 @@ def refine(params, config, queries, F, coverage, valid, context, context_valid, 
 
 
 def reference(params, config, F):
-    return mlp(params, "psi", F, config.psi_layers)
+    return projection(params, "psi", F, config.psi_layers)

@@ -9,7 +9,7 @@ from moonseg_jax.train.step import average_loss, compile_step, init_state
 RATE = 0.1
 
 
-def quadratic(params, batch):
+def quadratic(params, batch, targets):
     loss = jnp.mean(jnp.square(batch - params["kernel"][None]))
     return loss, {"seg": loss}
 
