@@ -1,56 +1,53 @@
 """A recording in, frames out: runs geometry, semantics and masks on every frame of a source."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bridges.backbones.classical import ClassicalSemantics
-from bridges.backbones.felzenszwalb import FelzenszwalbMasks
-from bridges.backbones.masks import MASK_STRIDE, LabelMapFolder, Masks, MaskSource
-from bridges.backbones.sensor import POINT_STRIDE, SensorGeometry
+from bridges.backbones.interfaces import MASK_STRIDE, POINT_STRIDE, Made, Masks
+from bridges.loading import Backbones, BridgeConfig, load_backbones
 from bridges.ordered import in_order
-from bridges.preprocess import PATCH, ImageTransform, plan_transform
-from bridges.sources import Source
+from bridges.preprocess import PATCH
+from bridges.sources import Source, scene_name
 from moonseg_jax import __version__
-from moonseg_jax.structs import Backbone, Frame, InputError, SceneInfo, SourceFrame, pack_masks
+from moonseg_jax.structs import Backbone, Frame, SceneInfo, SourceFrame, pack_masks
+
+__all__ = ["Bridge", "BridgeConfig", "load_backbones"]
 
 THREADS = 2
+STAGES = ("geometry", "semantics", "masks")
 
 
 class Bridge:
-    """Runs the frozen backbones over a source.
+    """Runs the frozen backbones over one source.
+
+    What may run in threads does, ahead of what must see the frames in order.
 
     Args:
         source: what to read.
-        rfm: geometry; ``sensor`` is what this version has.
-        semantic: ``classical`` is what this version has.
-        masks: ``felzenszwalb``, or a folder of label maps.
+        backbones: as `load_backbones` gives them.
 
     Attributes:
         info: describes the scene; ``frame_names`` and ``skipped`` are those of the source.
+        seconds: time spent in each stage so far, of all threads together.
 
     Raises:
-        InputError: a backbone that is not installed, or a source that lacks what one needs; and
-            while iterating, whatever is wrong with a frame.
+        InputError: a source that lacks what a backbone needs; and while iterating, whatever is
+            wrong with a frame.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        rfm: str = "sensor",
-        semantic: str = "classical",
-        masks: str | Path = "felzenszwalb",
-    ) -> None:
-        _check_choice("rfm", rfm, here="sensor", later=("cut3r", "mini"))
-        _check_choice("semantic", semantic, here="classical", later=("dinov3", "mini"))
-        _check_sensor(source)
+    def __init__(self, source: Source, backbones: Backbones) -> None:
         self.source = source
-        self.transform = plan_transform(source.image_size)
-        self._geometry = SensorGeometry(self.transform)
-        self._semantics = ClassicalSemantics()
-        self._masks = _open_masks(masks, self.transform, source)
+        self.transform = backbones.transform(source)
+        self._stages: dict[str, Any] = {
+            "geometry": backbones.geometry(source, self.transform),
+            "semantics": backbones.semantics,
+            "masks": backbones.masks(source, self.transform),
+        }
+        self.seconds: dict[str, float] = dict.fromkeys(("image", *STAGES), 0.0)
         self.info = self._describe()
 
     @property
@@ -59,86 +56,85 @@ class Bridge:
         return self.source.skipped
 
     def frames(self) -> Iterator[tuple[str, Frame]]:
-        """Yields ``(name, frame)`` in order; frames are worked on in threads."""
-        yield from in_order(self._tasks(), THREADS, ahead=2 * THREADS)
+        """Yields ``(name, frame)`` in order.
 
-    def _tasks(self) -> Iterator[partial[tuple[str, Frame]]]:
-        T_world_from_first = None
-        for frame in self.source:
-            if T_world_from_first is None:
-                T_world_from_first = frame.T_world_from_cam
-            yield partial(self._run, frame, T_world_from_first)
+        Arrays are NumPy's, or tensors on the device of the backbone that made them.
+        """
+        for source, image, done in in_order(self._tasks(), THREADS, ahead=2 * THREADS):
+            for stage in STAGES:
+                if stage not in done:
+                    done[stage] = self._run(stage, source, image)
+            yield source.name, _assemble(source, image, **done)
 
-    def _run(self, source: SourceFrame, T_world_from_first: np.ndarray | None) -> tuple[str, Frame]:
-        image = self.transform.image(source.image)
-        geometry = self._geometry(source, T_world_from_first)
-        masks = self._masks(source, image)
-        planes = pack_masks(masks.masks)
-        valid, scores = _pad(masks, planes.shape[-1] * 32)
-        half = POINT_STRIDE // 2
-        frame = Frame(
-            features_3d=geometry.features_3d,
-            features_2d=self._semantics(image),
-            points=geometry.points,
-            confidence=geometry.confidence,
-            colors=np.ascontiguousarray(image[half::POINT_STRIDE, half::POINT_STRIDE]),
-            T_world_from_cam=geometry.T_world_from_cam,
-            intrinsics=geometry.intrinsics,
-            masks=planes,
-            mask_valid=valid,
-            mask_scores=scores,
-            timestamp=np.array(source.timestamp, np.float64),
-        )
-        return source.name, frame
+    def _tasks(self) -> Iterator[partial]:
+        for index, frame in enumerate(self.source):
+            if index == 0:
+                self._stages["geometry"].begin(frame)
+            yield partial(self._run_threaded, frame)
+
+    def _run_threaded(self, source: SourceFrame) -> tuple[SourceFrame, np.ndarray, dict[str, Any]]:
+        image = self._timed("image", self.transform.image, source.image)
+        threaded = [stage for stage in STAGES if self._stages[stage].threaded]
+        return source, image, {stage: self._run(stage, source, image) for stage in threaded}
+
+    def _run(self, stage: str, source: SourceFrame, image: np.ndarray) -> Any:
+        arguments = (image,) if stage == "semantics" else (source, image)
+        return self._timed(stage, self._stages[stage], *arguments)
+
+    def _timed(self, stage: str, function: Callable, *arguments: Any) -> Any:
+        start = time.perf_counter()
+        result = function(*arguments)
+        self.seconds[stage] += time.perf_counter() - start
+        return result
 
     def _describe(self) -> SceneInfo:
+        geometry, semantics, masks = (self._stages[stage] for stage in STAGES)
         return SceneInfo(
-            scene=self.source.path.resolve().stem,
+            scene=scene_name(self.source.path),
             image_size=self.transform.image_size,
             patch=PATCH,
             point_stride=POINT_STRIDE,
             mask_stride=MASK_STRIDE,
-            units="metre",
-            poses="sensor",
+            units=geometry.units,
+            poses=geometry.poses,
             stride=self.source.stride,
-            geometry=_backbone(self._geometry, self._geometry.channels),
-            semantics=_backbone(self._semantics, self._semantics.channels),
-            masks=_backbone(self._masks, 0),
+            geometry=_backbone(geometry, geometry.channels),
+            semantics=_backbone(semantics, semantics.channels),
+            masks=_backbone(masks, 0),
             image_transform=self.transform.affine,
+            state_tokens=geometry.state_tokens,
             frame_names=self.source.names,
             source=f"{self.source.kind}: {self.source.path}",
             skipped=tuple(self.source.skipped),
         )
 
 
-def _check_choice(option: str, value: str, here: str, later: tuple[str, ...]) -> None:
-    if value != here:
-        state = "not installed in this version" if value in later else "unknown"
-        raise InputError(f"--{option}={value} is {state}: use --{option}={here}.")
+def _assemble(
+    source: SourceFrame, image: np.ndarray, geometry: Any, semantics: Any, masks: Masks
+) -> Frame:
+    planes = pack_masks(masks.masks)
+    valid, scores = _pad(masks, planes.shape[-1] * 32)
+    half = POINT_STRIDE // 2
+    return Frame(
+        features_3d=geometry.features_3d,
+        features_2d=semantics,
+        points=geometry.points,
+        confidence=geometry.confidence,
+        colors=np.ascontiguousarray(image[half::POINT_STRIDE, half::POINT_STRIDE]),
+        T_world_from_cam=geometry.T_world_from_cam,
+        intrinsics=geometry.intrinsics,
+        masks=planes,
+        mask_valid=valid,
+        mask_scores=scores,
+        timestamp=np.array(source.timestamp, np.float64),
+        state_attention=geometry.state_attention,
+    )
 
 
-def _check_sensor(source: Source) -> None:
-    if source.lacks:
-        raise InputError(
-            f"{source.path} has no {' and no '.join(source.lacks)}, and --rfm=sensor needs depth,"
-            " poses and intrinsics: give a posed RGB-D folder (color/ depth/ pose/"
-            " intrinsics.txt) or a 7-Scenes folder."
-        )
-
-
-def _open_masks(masks: str | Path, transform: ImageTransform, source: Source) -> MaskSource:
-    if masks == "felzenszwalb":
-        return FelzenszwalbMasks(transform)
-    if masks in ("fastsam", "sam2"):
-        raise InputError(
-            f"--masks={masks} is not installed in this version: use --masks=felzenszwalb, or a"
-            " folder of label maps made with it."
-        )
-    return LabelMapFolder(Path(masks).expanduser(), transform, source)
-
-
-def _backbone(made_by: SensorGeometry | ClassicalSemantics | MaskSource, channels: int) -> Backbone:
-    return Backbone(made_by.name, channels, made_by.config, code_version=__version__)
+def _backbone(made_by: Made, channels: int) -> Backbone:
+    return Backbone(
+        made_by.name, channels, made_by.config, made_by.weights_sha256, code_version=__version__
+    )
 
 
 def _pad(masks: Masks, capacity: int) -> tuple[np.ndarray, np.ndarray]:

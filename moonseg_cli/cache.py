@@ -1,53 +1,98 @@
-"""`moonseg cache`: run the backbones over a recording, once."""
+"""`moonseg cache`: run the backbones over recordings, once."""
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
-from moonseg_cli.progress import track
+from moonseg_cli.backbones import add_backbones, bridge_config
+from moonseg_cli.progress import SceneBars
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of DESIGN's main line."""
+    """The flags of DESIGN's main line, and those of many scenes."""
     parser.add_argument(
-        "--source", required=True, metavar="DIR", help="recording: folder or video file"
+        "--source",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="PATH",
+        help="recording: folder, .sens or video file; or many: a folder of recordings, a quoted "
+        "glob, a .txt list, or several of these",
     )
-    parser.add_argument("--rfm", default="sensor", help="geometry: sensor (depth and poses given)")
-    parser.add_argument("--semantic", default="classical", help="semantic features: classical")
     parser.add_argument(
-        "--masks",
-        default="felzenszwalb",
-        metavar="DIR|NAME",
-        help="2D masks: a folder of label maps, or felzenszwalb",
+        "--out",
+        required=True,
+        metavar="CACHE",
+        help="where the cache goes; of many scenes: the folder of their caches",
     )
     parser.add_argument("--stride", type=int, default=1, help="take every N-th frame")
     parser.add_argument("--max-frames", type=int, default=0, help="stop after so many; 0 = all")
-    parser.add_argument("--out", required=True, metavar="CACHE", help="where the cache goes")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Writes the cache and says what is in it."""
-    from moonseg_jax.cache import CacheReader
-
-    cache_recording(
-        args.source,
-        args.out,
-        rfm=args.rfm,
-        semantic=args.semantic,
-        masks=args.masks,
-        stride=args.stride,
-        max_frames=args.max_frames,
+    parser.add_argument("--dry-run", action="store_true", help="say what it takes, write nothing")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="of many scenes: replace caches that were made with other settings",
     )
-    reader = CacheReader(args.out)
-    size = sum(file.stat().st_size for file in Path(args.out).rglob("*") if file.is_file())
-    print(
-        f"{args.out}: {len(reader)} frames, {size / 1e6:.1f} MB, "
-        f"up to {reader.num_masks} masks a frame"
+    add_backbones(parser)
+    _add_runners(parser.add_argument_group("many scenes"))
+
+
+def _add_runners(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes, each a scene at a time"
     )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="run on a Ray cluster, an actor a GPU; without an address one of this machine",
+    )
+    group.add_argument(
+        "--shard", metavar="I/N", help="the I-th of N parts; slurm: this task of a job array"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Looks at the scenes, says what they take, caches them, says what was done.
+
+    Returns:
+        0 on success, 1 where a scene failed for no fault of its own.
+
+    Raises:
+        InputError: bad input; the scenes without it are cached nevertheless.
+    """
+    from moonseg_cli.caching import batch, report
+    from moonseg_cli.caching.jobs import find_jobs
+    from moonseg_cli.caching.plan import make_plan
+    from moonseg_cli.caching.runners import open_runner
+
+    config = bridge_config(args)
+    scenes = find_jobs(
+        args.source, Path(args.out), args.masks, args.stride, args.max_frames, args.shard
+    )
+    try:
+        with open_runner(config, len(scenes.jobs), args.workers, args.ray) as runner:
+            plan = make_plan(runner, scenes, args.overwrite)
+            if plan.failed and not plan.todo:
+                return report.failures(plan.failed, scenes)
+            free = batch.check_room(plan, Path(args.out))
+            print(report.estimate(plan, free), file=None if args.dry_run else sys.stderr)
+            if args.dry_run:
+                return report.failures(plan.failed, scenes)
+            started = time.perf_counter()
+            ended = dict(batch.execute(runner, plan))
+            seconds = time.perf_counter() - started
+    finally:
+        batch.tidy(scenes)
+    if scenes.many or report.done(ended):
+        print(report.summary(args.out, plan, ended, seconds))
+    return report.failures({**plan.failed, **ended}, scenes)
 
 
 def cache_recording(
-    source: str,
+    source: str | Path,
     out: str | Path,
     *,
     rfm: str = "sensor",
@@ -59,7 +104,7 @@ def cache_recording(
     """Reads a recording, runs the backbones, commits one cache.
 
     Args:
-        source: folder or video file.
+        source: a recording.
         out: the cache's path; an older cache there is replaced once the new one is complete.
         rfm, semantic, masks: backbones by name; ``masks`` may be a folder of label maps.
         stride, max_frames: of the source's frames.
@@ -67,16 +112,16 @@ def cache_recording(
     Raises:
         InputError: whatever is wrong with the source; nothing is left behind.
     """
-    from bridges.bridge import Bridge
-    from bridges.sources import open_source
-    from moonseg_jax.cache import CacheWriter
+    from bridges.bridge import BridgeConfig, load_backbones
+    from moonseg_cli.caching.jobs import Job
+    from moonseg_cli.caching.report import line
+    from moonseg_cli.caching.work import Done, Progress, cache_scene
 
-    frames = open_source(source, stride=stride, max_frames=max_frames)
-    bridge = Bridge(frames, rfm=rfm, semantic=semantic, masks=masks)
-    with CacheWriter(out, bridge.info) as writer:
-        for name, frame in track(bridge.frames(), "cache", total=len(frames)):
-            writer.append(name, frame)
-        for name, reason in bridge.skipped:
-            writer.skip(name, reason)
-    for name, reason in bridge.skipped:
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+    backbones = load_backbones(BridgeConfig(rfm=rfm, semantic=semantic, masks=masks))
+    job = Job("cache", str(source), Path(out), masks, stride, max_frames)
+    with SceneBars() as bars:
+        for event in cache_scene(job, backbones):
+            if isinstance(event, Progress):
+                bars.update(job.name, event.frames, event.total)
+            elif isinstance(event, Done) and event.skipped:
+                bars.end(job.name, line(job, event))

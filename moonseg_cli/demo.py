@@ -55,14 +55,14 @@ def make_recording(out: Path, seed: int, frames: int) -> tuple[Path, Path]:
 
 def segment_and_score(cache: Path, room: Path, out: Path, weights: str) -> dict:
     """One row of the ablation: predictions folder and its metrics."""
+    from moonseg_cli.eval import evaluate_results
     from moonseg_cli.segment import segment_cache
-    from moonseg_jax.eval import evaluate
     from moonseg_jax.eval.predictions import write_metrics
     from moonseg_jax.weights import FOLDER
 
     checkpoint = weights if weights == "none" else FOLDER / f"{weights}.safetensors"
     segment_cache(cache, out, checkpoint)
-    metrics = evaluate([out], [room])
+    metrics = evaluate_results([out], [room])
     write_metrics(out, metrics)
     return metrics
 

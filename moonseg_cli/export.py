@@ -18,12 +18,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GT",
         help="write masks over these points instead of the prediction's own",
     )
+    parser.add_argument(
+        "--recording",
+        metavar="PATH",
+        help="what measured the predictions' poses and depth (default: what the ground truth "
+        "lies in)",
+    )
+    parser.add_argument(
+        "--association",
+        default="gt",
+        choices=["gt", "sim3"],
+        help="how predictions reach the ground-truth points, as for eval (default: %(default)s)",
+    )
     parser.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")
 
 
 def run(args: argparse.Namespace) -> None:
     """Exports and says where it went."""
+    from moonseg_cli.measured import open_measured
     from moonseg_jax.eval.export import export_predictions
 
-    export_predictions(args.predictions, args.out, args.format, ground_truth=args.ground_truth)
+    truth = args.ground_truth
+    export_predictions(
+        args.predictions,
+        args.out,
+        args.format,
+        ground_truth=truth,
+        association=args.association,
+        measured=open_measured(args.recording, truth) if truth else None,
+    )
     print(args.out)

@@ -10,9 +10,10 @@ COMMANDS = {
     "demo": "render a room, segment it, score it: the whole program in one command",
     "cache": "run the frozen backbones over a recording, once, and keep what they say",
     "train": "train the core on cached clips",
-    "segment": "fuse a cached recording into 3D instances, frame by frame",
+    "segment": "fuse a recording, cached or live, into 3D instances, frame by frame",
     "eval": "score predictions against ground truth",
     "export": "write predictions in the formats of other projects and benchmarks",
+    "convert": "turn CUT3R's published checkpoint into safetensors, running nothing in it",
     "doctor": "say what is installed, what is found, and what is missing",
 }
 COMING = "sweep (many training runs in one program), view (browser viewer)"

@@ -1,37 +1,61 @@
-"""`moonseg segment`: fuse a cached recording into 3D instances."""
+"""`moonseg segment`: fuse a recording, cached or live, into 3D instances."""
 
 import argparse
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from moonseg_cli.backbones import add_backbones, bridge_config
 from moonseg_cli.progress import track
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-    from moonseg_jax.structs import SceneInfo
+    from bridges.bridge import BridgeConfig
+    from moonseg_jax.structs import Frame, Recording, SceneInfo
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of DESIGN's main line."""
-    parser.add_argument("--cache", required=True, metavar="CACHE", help="made by `moonseg cache`")
+    """The flags of DESIGN's main line, and those of a run without a cache."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cache", metavar="CACHE", help="made by `moonseg cache`")
+    what.add_argument(
+        "--source",
+        metavar="SOURCE",
+        help="without a cache: a recording, a video, camera:0, or a stream's address",
+    )
     parser.add_argument(
         "--checkpoint",
         metavar="RUN",
         help="a training's workdir, a .safetensors file, or 'none' for features only; "
-        "default: the shipped weights that fit the cache",
+        "default: the shipped weights that fit the features",
     )
     parser.add_argument("--out", required=True, metavar="RESULT", help="predictions folder")
+    live = parser.add_argument_group("with --source")
+    live.add_argument("--stride", type=int, default=1, help="take every N-th frame")
+    live.add_argument("--max-frames", type=int, default=0, help="stop after so many; 0 = all")
+    add_backbones(parser)
     parser.set_defaults(config=None)  # Takes --config.group.field=value.
 
 
 def run(args: argparse.Namespace) -> None:
     """Segments, writes the predictions folder and its picture, says what was found."""
-    count = segment_cache(args.cache, args.out, args.checkpoint, args.overrides)
+    if args.cache:
+        count = segment_cache(args.cache, args.out, args.checkpoint, args.overrides)
+    else:
+        count = segment_source(
+            args.source,
+            args.out,
+            bridge_config(args),
+            args.checkpoint,
+            args.overrides,
+            stride=args.stride,
+            max_frames=args.max_frames,
+        )
     print(f"{args.out}: {count} instances")
 
 
@@ -65,22 +89,77 @@ def segment_cache(
     Raises:
         InputError: the cache or the checkpoint cannot be used, or do not fit each other.
     """
-    from moonseg_cli.runtime import enable_compilation_cache
     from moonseg_jax.cache import CacheReader
+
+    reader = CacheReader(cache)
+    core = load_core(checkpoint, reader.info, overrides or [])
+    return _segment(reader, track(reader.frames(), "segment", total=len(reader)), core, out)
+
+
+def segment_source(
+    source: str,
+    out: str | Path,
+    config: "BridgeConfig",
+    checkpoint: str | Path | None = None,
+    overrides: list[str] | None = None,
+    *,
+    stride: int = 1,
+    max_frames: int = 0,
+) -> int:
+    """Runs backbones and online loop over a source, with no cache between; Ctrl-C ends a live one.
+
+    Prints where the time went.
+
+    Args:
+        source: as `bridges.sources.open_source` takes it.
+        out: predictions folder; an older one there is replaced.
+        config: the backbones.
+        checkpoint, overrides: as for `segment_cache`.
+        stride, max_frames: of the source's frames.
+
+    Returns:
+        The number of instances.
+
+    Raises:
+        InputError: whatever is wrong with the source, the weights, or their fit.
+    """
+    from bridges.bridge import Bridge, load_backbones
+    from bridges.sources import open_source
+    from moonseg_cli.live import LiveRecording, Stopwatch
+
+    bridge = Bridge(open_source(source, stride, max_frames), load_backbones(config))
+    core = load_core(checkpoint, bridge.info, overrides or [])
+    recording, watch = LiveRecording(bridge), Stopwatch()
+    frames = track(recording.frames(), "segment", total=len(bridge.source) or None)
+    count = _segment(recording, frames, core, out, watch.lap)
+    print(watch.line())
+    for stage, spent in bridge.seconds.items():
+        print(f"  {stage:10}{1e3 * spent / len(recording.info.frame_names):8.1f} ms a frame")
+    return count
+
+
+def _segment(
+    recording: "Recording",
+    frames: "Iterable[Frame]",
+    core: "LoadedCore",
+    out: str | Path,
+    after_frame: Callable[[], None] = lambda: None,
+) -> int:
+    """Runs the online loop and writes all that a result is; returns the number of instances."""
+    from moonseg_cli.runtime import enable_compilation_cache
     from moonseg_jax.eval import read_predictions, write_predictions
     from moonseg_jax.online import SceneResult, Segmenter
     from moonseg_jax.viz import write_contact_sheet
 
     enable_compilation_cache()
-    reader = CacheReader(cache)
-    core = load_core(checkpoint, reader.info, overrides or [])
-    segmenter = Segmenter(core.graphdef, core.params, reader.info, core.config)
+    segmenter = Segmenter(core.graphdef, core.params, recording.info, core.config)
     result = SceneResult(core.config)
-    for frame in track(reader.frames(), "segment", total=len(reader)):
+    for frame in frames:
         result.add(frame, segmenter.step(frame))
+        after_frame()
     scene = result.finish(segmenter.state)
-    write_predictions(out, scene, reader, config=core.config.to_dict(), checkpoint=core.origin)
-    write_contact_sheet(Path(out) / "picture.png", read_predictions(out), reader)
+    write_predictions(out, scene, recording, config=core.config.to_dict(), checkpoint=core.origin)
+    write_contact_sheet(Path(out) / "picture.png", read_predictions(out), recording)
     return len(scene.scores)
 
 

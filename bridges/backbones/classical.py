@@ -47,6 +47,8 @@ class ClassicalSemantics:
     """Colour and texture of each patch of a processed image."""
 
     name = "classical"
+    threaded = True
+    weights_sha256 = ""
     channels = CHANNELS
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.segmentation import felzenszwalb
 
 from bridges.backbones.color import lab_image
-from bridges.backbones.masks import MASK_STRIDE, Masks
+from bridges.backbones.interfaces import MASK_STRIDE, Masks
 from bridges.backbones.region_borders import BorderCosts, find_borders
 from bridges.backbones.region_graph import merge_regions
 from bridges.backbones.sensor import camera_points
@@ -43,6 +43,8 @@ class FelzenszwalbMasks:
     """
 
     name = "felzenszwalb"
+    threaded = True
+    weights_sha256 = ""
 
     def __init__(
         self,

@@ -1,27 +1,15 @@
 """Geometry as the sensor measured it: pointmap, pose, intrinsics, and descriptors of both."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bridges.backbones.interfaces import POINT_STRIDE, Geometry
 from bridges.backbones.patch_geometry import CHANNELS, describe_patches
 from bridges.preprocess import PATCH, ImageTransform
 from moonseg_jax.structs import SourceFrame
 
-POINT_STRIDE = 4
 DESCRIPTOR_STRIDE = 2
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What `SensorGeometry` says about a frame; fields as in `Frame`."""
-
-    points: np.ndarray
-    confidence: np.ndarray
-    features_3d: np.ndarray
-    T_world_from_cam: np.ndarray
-    intrinsics: np.ndarray
 
 
 class SensorGeometry:
@@ -35,41 +23,46 @@ class SensorGeometry:
     """
 
     name = "sensor"
+    threaded = True
+    weights_sha256 = ""
     channels = CHANNELS
+    state_tokens = 0
+    units = "metre"
+    poses = "sensor"
 
     def __init__(self, transform: ImageTransform, flying: float = 0.03) -> None:
         self.transform = transform
         self.flying = flying
+        self._T_first_from_world: np.ndarray | None = None
 
     @property
     def config(self) -> dict[str, Any]:
         """What defines the numbers, for the cache's provenance."""
         return {"flying": self.flying, "descriptor_stride": DESCRIPTOR_STRIDE}
 
-    def __call__(self, frame: SourceFrame, T_world_from_first: np.ndarray | None) -> Geometry:
-        """Lifts a frame.
+    def begin(self, first: SourceFrame) -> None:
+        """Descriptors are told in the frame of this camera."""
+        if first.T_world_from_cam is not None:
+            self._T_first_from_world = np.linalg.inv(first.T_world_from_cam)
 
-        Args:
-            frame: with depth, pose and intrinsics.
-            T_world_from_first: ``[4 4]``, pose of the recording's first frame.
-        """
-        T = frame.T_world_from_cam
+    def __call__(self, frame: SourceFrame, image: np.ndarray) -> Geometry:
+        """Lifts a frame that has depth, pose and intrinsics."""
+        T, T_first_from_world = frame.T_world_from_cam, self._T_first_from_world
         if (
             frame.depth is None
             or frame.intrinsics is None
             or T is None
-            or T_world_from_first is None
+            or T_first_from_world is None
         ):
             raise ValueError("sensor geometry needs depth, poses and intrinsics")
         depth = drop_flying_pixels(frame.depth, self.flying) if self.flying else frame.depth
         points = camera_points(depth, frame.intrinsics, self.transform, POINT_STRIDE)
         points = points @ T[:3, :3].T + T[:3, 3]
         dense = camera_points(depth, frame.intrinsics, self.transform, DESCRIPTOR_STRIDE)
-        T_first_from_cam = np.linalg.inv(T_world_from_first) @ T
         return Geometry(
             points=points.astype(np.float32),
             confidence=np.isfinite(points[..., 2]).astype(np.float32),
-            features_3d=describe_patches(dense, T_first_from_cam, PATCH // DESCRIPTOR_STRIDE),
+            features_3d=describe_patches(dense, T_first_from_world @ T, PATCH // DESCRIPTOR_STRIDE),
             T_world_from_cam=T.astype(np.float32),
             intrinsics=self.transform.intrinsics(frame.intrinsics).astype(np.float32),
         )

@@ -7,16 +7,25 @@ from pathlib import Path
 from moonseg_jax.structs import SourceFrame
 
 
+def scene_name(path: str | Path) -> str:
+    """What a recording is called: its folder's name, or its file's without the suffix."""
+    path = Path(path).absolute()
+    return path.name if path.is_dir() else path.stem
+
+
 class Source(ABC):
     """Frames of a recording, read lazily and in order; can be iterated more than once.
 
     Attributes:
-        path: the folder or file.
-        kind: ``posed_rgbd``, ``seven_scenes``, ``images`` or ``video``.
+        path: the folder or file; of a live source, what it is called.
+        kind: ``posed_rgbd``, ``seven_scenes``, ``scannet`` (exported), ``sens``, ``scenenn``,
+            ``images``, ``video``, ``camera`` or ``stream``.
         stride: every how many frames one is taken.
         image_size: ``(H, W)`` of every image.
-        all_names: stem of every frame of the recording, in order, before ``stride``.
-        names: of the frames that iterating yields (of a video: at most these).
+        all_names: stem of every frame of the recording, in order, before ``stride``; none of a
+            live source.
+        names: of the frames that iterating yields (of a video: at most these; of a live source:
+            none, it names frames as they arrive).
         lacks: which of ``depth``, ``poses``, ``intrinsics`` the recording does not have.
         skipped: ``(name, reason)`` of each frame left out.
     """
@@ -31,6 +40,7 @@ class Source(ABC):
     skipped: list[tuple[str, str]]
 
     def __len__(self) -> int:
+        """How many frames iterating yields at most; 0 of a live source without an end."""
         return len(self.names)
 
     @abstractmethod

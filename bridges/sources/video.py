@@ -72,7 +72,9 @@ class VideoSource(Source):
             try:
                 for index, frame in enumerate(islice(container.decode(stream), end)):
                     if index % self.stride == 0:
-                        yield _source_frame(index, frame, float(stream.average_rate or 30))
+                        at = index / float(stream.average_rate or 30)
+                        at = at if frame.time is None else float(frame.time)
+                        yield SourceFrame(_name(index), at, upright(frame))
             except FFmpegError as error:
                 raise self._unreadable(error) from error
 
@@ -82,11 +84,10 @@ class VideoSource(Source):
         )
 
 
-def _source_frame(index: int, frame: av.VideoFrame, rate: float) -> SourceFrame:
-    # Phones store how the camera was held as an angle, counter-clockwise.
-    image = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    timestamp = index / rate if frame.time is None else float(frame.time)
-    return SourceFrame(_name(index), timestamp, np.ascontiguousarray(image))
+def upright(frame: av.VideoFrame) -> np.ndarray:
+    """``[H W 3]`` uint8 RGB; phones store how the camera was held as an angle."""
+    turns = round(frame.rotation / 90)  # Counter-clockwise.
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
 
 
 def _name(index: int) -> str:

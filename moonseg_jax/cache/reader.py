@@ -70,6 +70,15 @@ class CacheReader:
         """Of all frames: ``T_world_from_cam [t 4 4]`` and ``intrinsics [t 3 3]``; cheap to read."""
         return self._small["T_world_from_cam"].copy(), self._small["intrinsics"].copy()
 
+    @property
+    def cache(self) -> Path:
+        """Its path."""
+        return self.path
+
+    def colors(self, index: int) -> np.ndarray:
+        """Colours of a frame; see `frame`."""
+        return np.asarray(self.frame(index).colors)
+
     def __len__(self) -> int:
         return self._manifest.frames
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +11,7 @@ import numpy as np
 import tensorstore as ts
 
 from moonseg_jax.cache.arrays import create_array, write_group
+from moonseg_jax.cache.disk import disk_errors
 from moonseg_jax.cache.manifest import write_manifest
 from moonseg_jax.cache.schema import (
     SCHEMA_VERSION,
@@ -43,7 +43,7 @@ class CacheWriter:
 
     Raises:
         InputError: on entering, ``path`` is taken by something else; on leaving, there was no
-            frame; at any time, the disk is full or refuses.
+            frame; at any time, the disk refuses, or is full (`DiskFullError`).
     """
 
     def __init__(self, path: str | Path, info: SceneInfo):
@@ -61,7 +61,7 @@ class CacheWriter:
         self._pending: list[ts.WriteFutures] = []
 
     def __enter__(self) -> Self:
-        with self._disk_errors():
+        with disk_errors(self._target):
             self._staging = Staging(self._target)
             try:
                 self._stores = {
@@ -99,7 +99,7 @@ class CacheWriter:
 
         Raises:
             ValueError: a field has another shape or dtype than the scene's.
-            InputError: the disk is full or refuses.
+            InputError: the disk refuses, or is full (`DiskFullError`).
         """
         words = np.shape(frame.masks)[-1]
         arrays = frame_arrays(name, frame, frame_schema(self._info, words))
@@ -141,7 +141,7 @@ class CacheWriter:
             [masks, np.zeros((*masks.shape[:-1], words - old), masks.dtype)], axis=-1
         )
         written = len(self._names) - len(self._names) % SHARD_FRAMES
-        with self._disk_errors():
+        with disk_errors(self._target):
             limit = [None, None, None, words]
             store = self._stores["masks"].resize(exclusive_max=limit).result()
             self._stores["masks"] = store
@@ -163,7 +163,7 @@ class CacheWriter:
         self._new_shard()
 
     def _wait(self) -> None:
-        with self._disk_errors():
+        with disk_errors(self._target):
             for future in self._pending:
                 future.result()
         self._pending = []
@@ -180,7 +180,7 @@ class CacheWriter:
         info = dataclasses.replace(
             self._info, frame_names=tuple(self._names), skipped=tuple(self._skipped)
         )
-        with self._disk_errors():
+        with disk_errors(self._target):
             for name, store in self._stores.items():
                 shape = (frames, *self._schema[name].shape)
                 store.resize(exclusive_max=shape, resize_metadata_only=True).result()
@@ -200,13 +200,6 @@ class CacheWriter:
         for future in self._pending:
             future.exception()  # Nothing may still be writing into a folder that is removed.
         self._staging.discard()
-
-    @contextmanager
-    def _disk_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, ValueError) as error:  # TensorStore raises the latter for the former.
-            raise InputError(f"{self._target}: cannot be written: {error}") from error
 
 
 def _stack(values: Iterable[np.ndarray], array: ArraySchema) -> np.ndarray:

@@ -59,10 +59,10 @@ def align_trajectories(predicted: np.ndarray, measured: np.ndarray, name: str) -
     """
     if len(predicted) < 3:
         raise InputError(
-            f"{name}: {len(predicted)} frames have ground-truth poses, sim3 needs 3: give a posed "
-            "RGB-D folder with pose/ for its frames as ground truth"
+            f"{name}: {len(predicted)} frames have measured poses, sim3 needs 3: name the "
+            "recording it was made from with --recording"
         )
-    for centres, whose in ((predicted, "predicted"), (measured, "ground-truth")):
+    for centres, whose in ((predicted, "predicted"), (measured, "measured")):
         spread = np.linalg.svd(centres - centres.mean(axis=0), compute_uv=False)
         if spread[1] <= _MIN_SPREAD * spread[0]:
             raise InputError(

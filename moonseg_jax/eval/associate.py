@@ -7,7 +7,7 @@ import numpy as np
 from moonseg_jax.eval.align import align_trajectories, nearest_instance, refine_icp
 from moonseg_jax.eval.ground_truth import GroundTruth
 from moonseg_jax.eval.predictions import Predictions
-from moonseg_jax.eval.views import View, ground_truth_views, read_pose, recorded_frames
+from moonseg_jax.eval.views import MeasuredFrames, View, measured_poses, measured_views
 from moonseg_jax.eval.votes import VertexVotes
 
 ASSOCIATIONS = ("gt", "sim3")
@@ -16,7 +16,12 @@ RADIUS = 0.10  # Metres, Protocol B.
 
 
 def associate(
-    predictions: Predictions, truth: GroundTruth, association: str = "gt", *, icp: bool = False
+    predictions: Predictions,
+    truth: GroundTruth,
+    association: str = "gt",
+    *,
+    measured: MeasuredFrames | None = None,
+    icp: bool = False,
 ) -> np.ndarray:
     """The predicted instance of every ground-truth vertex.
 
@@ -27,6 +32,8 @@ def associate(
             poses and depth, and take the instance most frames give them (`unproject_instances`);
             or ``sim3``, Protocol B: a similarity between the camera centres brings the result's
             points to the vertices, and each takes the instance of the nearest within `RADIUS`.
+        measured: the recording that measured the result's frames; None: what the result's own
+            cache has of it, where that was made from measured poses.
         icp: refine the similarity of ``sim3`` on the points.
 
     Returns:
@@ -37,11 +44,13 @@ def associate(
     """
     vertices = truth.require_points()
     if association == "gt":
-        views = ground_truth_views(predictions, truth)
         return unproject_instances(
-            vertices, views, predictions.label_map, predictions.info.image_size
+            vertices,
+            measured_views(predictions, measured),
+            predictions.label_map,
+            predictions.info.image_size,
         )
-    return _nearest_after_similarity(predictions, truth, vertices, icp)
+    return _nearest_after_similarity(predictions, measured, vertices, icp)
 
 
 def unproject_instances(
@@ -99,14 +108,12 @@ def visible_vertices(vertices: np.ndarray, view: View) -> tuple[np.ndarray, np.n
 
 
 def _nearest_after_similarity(
-    predictions: Predictions, truth: GroundTruth, vertices: np.ndarray, icp: bool
+    predictions: Predictions, measured: MeasuredFrames | None, vertices: np.ndarray, icp: bool
 ) -> np.ndarray:
-    folder = truth.path.parent
-    known = recorded_frames(predictions, folder)
-    names = [predictions.info.frame_names[i] for i in known]
-    measured = np.array([read_pose(folder, name)[:3, 3] for name in names]).reshape(-1, 3)
-    predicted = predictions.T_world_from_cam[known, :3, 3].astype(np.float64)
-    similarity = align_trajectories(predicted, measured, str(predictions.path))
+    poses = measured_poses(predictions, measured)
+    centres = np.stack([T[:3, 3] for T in poses.values()]).astype(np.float64)
+    predicted = predictions.T_world_from_cam[list(poses), :3, 3].astype(np.float64)
+    similarity = align_trajectories(predicted, centres, str(predictions.path))
     if icp:
         similarity = refine_icp(similarity, predictions.points, vertices, RADIUS)
     points = similarity.apply(predictions.points)

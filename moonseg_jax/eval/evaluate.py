@@ -1,7 +1,7 @@
 """`moonseg eval`: predictions of one scene or many, ground truth, and one object of numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from moonseg_jax.eval.foreign import read_mask_predictions
 from moonseg_jax.eval.ground_truth import GT_MODES, GroundTruth, load_ground_truth
 from moonseg_jax.eval.overlaps import MIN_VERTICES, SceneOverlaps, count_overlaps
 from moonseg_jax.eval.predictions import read_predictions
+from moonseg_jax.eval.views import MeasuredFrames
 from moonseg_jax.structs import InputError
 
 AP_NAMES = ("ap", "ap50", "ap25")
@@ -22,6 +23,7 @@ def evaluate(
     predictions: Sequence[str | Path],
     ground_truth: Sequence[str | Path],
     *,
+    measured: Iterable[MeasuredFrames | None] | None = None,
     gt_mode: str = "onlineanyseg",
     association: str = "gt",
     thresholds: str = "nine",
@@ -33,6 +35,7 @@ def evaluate(
     Args:
         predictions: one a scene: a predictions folder, or an npz as `read_mask_predictions` takes.
         ground_truth: for each, what `load_ground_truth` takes.
+        measured: for each, the recording as `associate` takes it; None: none for any.
         gt_mode: which instances count, as in `counted_instances`.
         association: how a folder's result reaches the vertices, as in `associate`; an npz is on
             them already.
@@ -58,9 +61,10 @@ def evaluate(
     _check_choice("thresholds", thresholds, tuple(THRESHOLDS))
     overlaps: list[SceneOverlaps] = []
     scenes: list[dict[str, Any]] = []
-    for result, truth_path in zip(predictions, ground_truth, strict=True):
-        truth = load_ground_truth(truth_path, gt_mode)
-        labels, scores, record = _on_vertices(result, truth, association, icp)
+    recordings = measured or [None] * len(predictions)
+    for result, path, recording in zip(predictions, ground_truth, recordings, strict=True):
+        truth = load_ground_truth(path, gt_mode)
+        labels, scores, record = _on_vertices(result, truth, recording, association, icp)
         table = count_overlaps(truth.instance, labels, scores, min_vertices=min_vertices)
         overlaps.append(table)
         scenes.append(record | _describe(truth, labels, table, thresholds))
@@ -95,20 +99,25 @@ def format_metrics(metrics: dict[str, Any]) -> str:
 
 
 def _on_vertices(
-    result: str | Path, truth: GroundTruth, association: str, icp: bool
+    result: str | Path,
+    truth: GroundTruth,
+    measured: MeasuredFrames | None,
+    association: str,
+    icp: bool,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Predictions on the vertices as `count_overlaps` takes them, scores, and their record."""
     if Path(result).suffix == ".npz":
         masks = read_mask_predictions(result, truth)
         return masks.masks, masks.scores, {"protocol": "vertices", "predictions": str(result)}
     read = read_predictions(result)
-    labels = associate(read, truth, association, icp=icp)
+    labels = associate(read, truth, association, measured=measured, icp=icp)
     record = {
         "protocol": f"{association}+icp" if icp and association == "sim3" else association,
         "predictions": str(result),
         "frames": len(read.info.frame_names),
         "stride": read.info.stride,
         "poses": read.info.poses,
+        "measured_by": str(measured.path) if measured else read.cache,
         "min_observations": read.config.get("online", {}).get("min_observations"),
         "checkpoint": read.checkpoint,
     }

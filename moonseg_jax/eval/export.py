@@ -8,6 +8,7 @@ import numpy as np
 from moonseg_jax.eval.associate import associate
 from moonseg_jax.eval.ground_truth import load_ground_truth
 from moonseg_jax.eval.predictions import Predictions, read_predictions
+from moonseg_jax.eval.views import MeasuredFrames
 from moonseg_jax.structs import InputError
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.ply import write_ply
@@ -30,6 +31,7 @@ def export_predictions(
     *,
     ground_truth: str | Path | None = None,
     association: str = "gt",
+    measured: MeasuredFrames | None = None,
 ) -> None:
     """Writes predictions in another format.
 
@@ -46,7 +48,7 @@ def export_predictions(
         out: file or folder to write.
         format: one of `FORMATS`.
         ground_truth: write over these vertices, in their order; None: over the result's own points.
-        association: how the result reaches the vertices, as in `associate`.
+        association, measured: how the result reaches the vertices, as in `associate`.
 
     Raises:
         InputError: unusable input, or `out` is a folder with something in it.
@@ -54,7 +56,7 @@ def export_predictions(
     if format not in FORMATS:
         raise InputError(f"--format {format} is unknown: choose from {', '.join(FORMATS)}")
     read, out = read_predictions(predictions), Path(out)
-    labelled = _on_points(read, ground_truth, association)
+    labelled = _on_points(read, ground_truth, association, measured)
     out.parent.mkdir(parents=True, exist_ok=True)
     if format == "npz":
         _check_file(out)
@@ -66,11 +68,17 @@ def export_predictions(
         write_ply(out, labelled.points, instance_colors(labelled.instance), labelled.instance)
 
 
-def _on_points(read: Predictions, ground_truth: str | Path | None, association: str) -> _Labelled:
+def _on_points(
+    read: Predictions,
+    ground_truth: str | Path | None,
+    association: str,
+    measured: MeasuredFrames | None,
+) -> _Labelled:
     if ground_truth is None:
         return _Labelled(read.points, read.instance, read.scores)
     truth = load_ground_truth(ground_truth)
-    return _Labelled(truth.require_points(), associate(read, truth, association), read.scores)
+    labels = associate(read, truth, association, measured=measured)
+    return _Labelled(truth.require_points(), labels, read.scores)
 
 
 def _write_npz(out: Path, labelled: _Labelled) -> None:

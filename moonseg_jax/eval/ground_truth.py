@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from plyfile import PlyData
 
-from moonseg_jax.eval import scannet200
+from moonseg_jax.eval import scannet, scannet200, scenenn
 from moonseg_jax.eval.npz import read_npz
 from moonseg_jax.structs import InputError
 
@@ -35,7 +34,8 @@ class GroundTruth:
         """The vertices' positions, or an `InputError` that says where to put them."""
         if self.points is None:
             raise InputError(
-                f"{self.path} has labels but no points: put {self.scene}_vh_clean_2.ply beside it"
+                f"{self.path} has labels but no points: put {self.scene}_vh_clean_2.ply (ScanNet)"
+                f" or {self.scene}.ply beside it"
             )
         return self.points
 
@@ -44,26 +44,52 @@ def load_ground_truth(path: str | Path, mode: str = "onlineanyseg") -> GroundTru
     """Reads ground truth.
 
     Args:
-        path: a posed RGB-D folder with ``gt.npz``; a ``.npz`` with ``points [v 3]``,
-            ``instance [v]`` (-1 or 0: unlabelled) and optionally ``label [v]`` (ScanNet's class
-            ids); or a ScanNet ``.txt`` with label·1000 + instance + 1 per vertex, the points in
-            ``<scene>_vh_clean_2.ply`` beside it.
+        path: a file, or the folder of one scene that holds it (the first of these that is there):
+
+            - ``.npz`` (in a folder: ``gt.npz``) with ``points [v 3]``, ``instance [v]`` (-1 or 0:
+              unlabelled) and optionally ``label [v]`` (ScanNet's class ids);
+            - ScanNet's own ``<scene>_vh_clean_2.0.010000.segs.json``, with
+              ``<scene>.aggregation.json`` and ``<scene>_vh_clean_2.ply`` beside it, and
+              ``scannetv2-labels.combined.tsv`` there or in a folder above;
+            - SceneNN's own ``<scene>.xml``, with ``<scene>.ply`` beside it;
+            - ``.txt`` with label·1000 + instance + 1 per vertex, ScanNet's class ids; the points in
+              ``<scene>_vh_clean_2.ply`` or ``<scene>.ply`` beside it.
         mode: one of `GT_MODES`, as `counted_instances` defines them.
 
     Raises:
         InputError: no such file, or not what is described here.
     """
     path = Path(path)
-    file = path / "gt.npz" if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"no ground truth at {file}: expected a gt.npz or a ScanNet txt")
-    if file.suffix == ".npz":
-        label, instance, points = _read_npz(file)
-        scene = file.parent.resolve().name if file.stem == "gt" else file.stem
-    else:
-        label, instance, points = _read_scannet(file)
-        scene = file.stem
+    file = _find(path) if path.is_dir() else path
+    if file is None or not file.is_file():
+        raise InputError(
+            f"no ground truth at {path}: expected a gt.npz, ScanNet's segs.json and"
+            " aggregation.json, SceneNN's ply and xml, or a txt with an integer per vertex"
+        )
+    scene, (label, instance, points) = _read(file)
     return GroundTruth(file, scene, mode, counted_instances(label, instance, mode), points)
+
+
+def _find(folder: Path) -> Path | None:
+    """What `load_ground_truth` reads in a folder."""
+    npz = folder / "gt.npz"
+    if npz.is_file():
+        return npz
+    segments = sorted(folder.glob(f"*{scannet.SEGMENTS}"))
+    annotations = [file for file in sorted(folder.glob("*.xml")) if scenenn.mesh_of(file).is_file()]
+    # A ScanNet scene's own folder also has a <scene>.txt, which describes the recording.
+    texts = [file for file in sorted(folder.glob("*.txt")) if scannet.mesh_of(file) is not None]
+    return next(iter([*segments, *annotations, *texts]), None)
+
+
+def _read(file: Path) -> tuple[str, tuple[np.ndarray | None, np.ndarray, np.ndarray | None]]:
+    if file.suffix == ".npz":
+        return file.parent.resolve().name if file.stem == "gt" else file.stem, _read_npz(file)
+    if file.name.endswith(scannet.SEGMENTS):
+        return file.name.removesuffix(scannet.SEGMENTS), scannet.read_segments(file)
+    if file.suffix == ".xml":
+        return file.stem, scenenn.read_annotation(file)
+    return file.stem, scannet.read_text(file)
 
 
 def counted_instances(label: np.ndarray | None, instance: np.ndarray, mode: str) -> np.ndarray:
@@ -105,23 +131,3 @@ def _read_npz(file: Path) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
             "expected [N 3] and [N] of the same N"
         )
     return label, np.where(instance > 0, instance, -1), points.astype(np.float32)
-
-
-def _read_scannet(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    try:
-        # Some exporters write whole numbers as floats.
-        ids = np.array(file.read_text().split(), np.float64).astype(np.int64)
-    except ValueError as error:
-        raise InputError(
-            f"{file} is not ScanNet ground truth: expected one integer a line"
-        ) from error
-    mesh = file.with_name(f"{file.stem}_vh_clean_2.ply")
-    points = None
-    if mesh.is_file():
-        vertex = PlyData.read(mesh)["vertex"]
-        points = np.stack([vertex["x"], vertex["y"], vertex["z"]], -1).astype(np.float32)
-        if len(points) != len(ids):
-            raise InputError(
-                f"{file} labels {len(ids)} vertices and {mesh} has {len(points)}: not one scene"
-            )
-    return ids // 1000, ids % 1000, points

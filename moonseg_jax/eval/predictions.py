@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from moonseg_jax.cache import CacheReader
 from moonseg_jax.eval.npz import read_npz
 from moonseg_jax.online.results import SegmentedScene
-from moonseg_jax.structs import InputError, SceneInfo
+from moonseg_jax.structs import InputError, Recording, SceneInfo
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.ply import write_ply
 
@@ -42,7 +41,7 @@ class Predictions:
         first_frame, last_frame: ``[N]`` int32.
         T_world_from_cam: ``[t 4 4]`` float32.
         intrinsics: ``[t 3 3]`` float32, of the processed image.
-        cache: path of the cache it was made from.
+        cache: path of the cache it was made from; empty where there was none.
         config: the settings it was made with.
         checkpoint: the weights it was made with.
     """
@@ -83,7 +82,7 @@ class Predictions:
 def write_predictions(
     path: str | Path,
     scene: SegmentedScene,
-    reader: CacheReader,
+    recording: Recording,
     *,
     config: dict[str, Any],
     checkpoint: str,
@@ -96,7 +95,7 @@ def write_predictions(
     Args:
         path: of the folder.
         scene: the result.
-        reader: of the cache it was made from.
+        recording: of which it is the result.
         config: JSON-serialisable settings.
         checkpoint: which weights, for people and for the record.
 
@@ -117,11 +116,11 @@ def write_predictions(
         )
         record = {
             "schema": SCHEMA,
-            "info": asdict(reader.info),
-            "cache": str(reader.path.resolve()),
+            "info": asdict(recording.info),
+            "cache": str(recording.cache.resolve()) if recording.cache else "",
             "config": config,
             "checkpoint": checkpoint,
-            "frames": _cameras(reader),
+            "frames": _cameras(recording),
         }
         (staging / "result.json").write_text(json.dumps(record, indent=1))
         _take_place(staging, path)
@@ -178,11 +177,11 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return record if str(record.get("schema", "")).startswith("moonseg-predictions") else None
 
 
-def _cameras(reader: CacheReader) -> list[dict[str, Any]]:
-    T_world_from_cam, intrinsics = reader.cameras
+def _cameras(recording: Recording) -> list[dict[str, Any]]:
+    T_world_from_cam, intrinsics = recording.cameras
     return [
         {"name": name, "T_world_from_cam": T.tolist(), "intrinsics": K.tolist()}
-        for name, T, K in zip(reader.info.frame_names, T_world_from_cam, intrinsics, strict=True)
+        for name, T, K in zip(recording.info.frame_names, T_world_from_cam, intrinsics, strict=True)
     ]
 
 

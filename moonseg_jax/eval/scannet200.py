@@ -1,6 +1,6 @@
 """The 200 classes of the ScanNet200 benchmark, as ids of ScanNet's label table."""
 
-WALL, FLOOR = 1, 3
+WALL, FLOOR, OBJECT = 1, 3, 1163
 
 # fmt: off
 CLASS_IDS = (

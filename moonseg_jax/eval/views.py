@@ -1,21 +1,49 @@
-"""Where Protocol A gets depth and poses from: the ground truth's recording, or the cache."""
+"""What was measured of a result's frames: by a recording, or what its own cache has of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from moonseg_jax.cache import CacheReader
-from moonseg_jax.eval.ground_truth import GroundTruth
 from moonseg_jax.eval.predictions import Predictions
 from moonseg_jax.structs import InputError
+
+# Pixels of the resized image; its odd pixel is cut off in centring the crop.
+_CROP_SLACK = 1.5
+
+
+class MeasuredFrames(Protocol):
+    """Poses and depth of a recording, read as they are asked for.
+
+    Recordings are read outside this package; the command line brings the two together.
+
+    Attributes:
+        path: where it lies, for messages.
+        image_size: ``(H, W)`` of its images.
+        intrinsics: ``[3 3]`` of its images, pixel centres at +0.5; None where unknown.
+        has_depth: whether there are depth maps.
+    """
+
+    path: Path
+    image_size: tuple[int, int]
+    intrinsics: np.ndarray | None
+    has_depth: bool
+
+    def pose(self, name: str) -> np.ndarray | None:
+        """``[4 4]`` T_world_from_cam of a frame; None where it has none that is usable."""
+        ...
+
+    def depth(self, name: str) -> np.ndarray:
+        """``[Hd Wd]`` float32 along z, metres, NaN where invalid; shows what the image shows."""
+        ...
 
 
 @dataclass(frozen=True)
 class View:
-    """One keyframe as the ground truth knows it.
+    """One keyframe as it was measured.
 
     Attributes:
         index: of the frame among the predictions'.
@@ -33,70 +61,80 @@ class View:
     to_processed: tuple[float, float, float, float]
 
 
-def ground_truth_views(predictions: Predictions, truth: GroundTruth) -> Iterator[View]:
+def measured_views(predictions: Predictions, measured: MeasuredFrames | None) -> Iterator[View]:
     """The keyframes of a result with measured depth and poses.
 
-    From the ground truth's own folder where it is a posed RGB-D folder that has the result's
-    frames (by name); else from the cache that the result was made from, where its poses were
-    measured.
+    Args:
+        predictions: the result.
+        measured: its recording; None: the cache it was made from, where its poses were measured.
 
     Raises:
-        InputError: neither is there.
+        InputError: depth, poses or intrinsics are not there.
     """
-    folder = truth.path.parent
-    if recorded_frames(predictions, folder):
-        return _recording_views(predictions, folder)
-    if predictions.info.poses == "sensor":
-        if not Path(predictions.cache).is_dir():
-            raise InputError(
-                f"{folder} has no depth/ and pose/ of {predictions.path}, and its cache "
-                f"{predictions.cache} is gone: give the recording's folder as ground truth"
-            )
+    if measured is None:
         return _cache_views(predictions)
-    raise InputError(
-        f"{folder} has no depth/ and pose/ for the frames of {predictions.path}: give a posed "
-        "RGB-D folder as ground truth"
-    )
+    return _recording_views(predictions, measured)
 
 
-def recorded_frames(predictions: Predictions, folder: Path) -> list[int]:
-    """Indices of the result's frames that have a depth and a usable pose in a recording."""
-    if not (folder / "intrinsics.txt").is_file():
-        return []
-    return [
-        i
-        for i, name in enumerate(predictions.info.frame_names)
-        if _file(folder, "depth", name).is_file()
-        and _file(folder, "pose", name).is_file()
-        and np.isfinite(read_pose(folder, name)).all()
-    ]
+def measured_poses(
+    predictions: Predictions, measured: MeasuredFrames | None
+) -> dict[int, np.ndarray]:
+    """``[4 4]`` T_world_from_cam by index of the frame, for the frames that have one.
+
+    Args:
+        predictions: the result.
+        measured: its recording; None: the result's own poses, where they were measured.
+
+    Raises:
+        InputError: no frame has one.
+    """
+    if measured is None:
+        _check_measured(predictions)
+        return dict(enumerate(predictions.T_world_from_cam))
+    names = predictions.info.frame_names
+    found = {i: measured.pose(name) for i, name in enumerate(names)}
+    poses = {i: T for i, T in found.items() if T is not None}
+    if not poses:
+        raise InputError(
+            f"{measured.path} has a pose for none of the {len(names)} frames of"
+            f" {predictions.path} (first: {names[0]}): name the recording it was made from with"
+            " --recording"
+        )
+    return poses
 
 
-def read_pose(folder: Path, name: str) -> np.ndarray:
-    """``[4 4]`` float64 T_world_from_cam of a posed RGB-D folder."""
-    return _read_matrix(_file(folder, "pose", name), (4, 4))
-
-
-def _recording_views(predictions: Predictions, folder: Path) -> Iterator[View]:
-    # The file counts pixel centres from 0 and is of the colour image; ours are at +0.5.
-    color_K = _read_matrix(folder / "intrinsics.txt", (3, 3))
-    color_K[:2, 2] += 0.5
+def _recording_views(predictions: Predictions, measured: MeasuredFrames) -> Iterator[View]:
+    poses = measured_poses(predictions, measured)
+    color_K = measured.intrinsics
+    if color_K is None or not measured.has_depth:
+        raise InputError(
+            f"{measured.path} has no {'depth' if color_K is not None else 'intrinsics'}, and"
+            " --association gt needs depth and intrinsics: use --association sim3, or name a"
+            " recording that has them with --recording"
+        )
+    _check_same_images(predictions, measured)
+    height, width = measured.image_size
     sx, sy, ox, oy = predictions.info.image_transform
-    for i in recorded_frames(predictions, folder):
-        name = predictions.info.frame_names[i]
-        depth = _read_depth(_file(folder, "depth", name))
-        width, height = _color_size(folder, name)
+    for i, T in poses.items():
+        depth = measured.depth(predictions.info.frame_names[i])
         zoom_x, zoom_y = width / depth.shape[1], height / depth.shape[0]
         yield View(
             index=i,
             depth=depth,
             intrinsics=np.diag([1 / zoom_x, 1 / zoom_y, 1.0]) @ color_K,
-            T_world_from_cam=read_pose(folder, name),
+            T_world_from_cam=T,
             to_processed=(sx * zoom_x, sy * zoom_y, ox, oy),
         )
 
 
 def _cache_views(predictions: Predictions) -> Iterator[View]:
+    _check_measured(predictions)
+    if not (predictions.cache and Path(predictions.cache).is_dir()):
+        gone = f"its cache {predictions.cache} is gone" if predictions.cache else "it has no cache"
+        raise InputError(
+            f"the ground truth of {predictions.path} lies in no recording, and {gone}: name its"
+            " recording with --recording"
+        )
     reader = CacheReader(predictions.cache)
     stride = float(reader.info.point_stride)
     for i, frame in enumerate(reader.frames()):
@@ -113,32 +151,23 @@ def _cache_views(predictions: Predictions) -> Iterator[View]:
     reader.close()
 
 
-def _file(folder: Path, kind: str, name: str) -> Path:
-    return folder / kind / f"{name}{'.png' if kind == 'depth' else '.txt'}"
+def _check_measured(predictions: Predictions) -> None:
+    if predictions.info.poses != "sensor":
+        raise InputError(
+            f"the poses of {predictions.path} were predicted, and its ground truth lies in no"
+            " recording with measured ones: name its recording with --recording"
+        )
 
 
-def _color_size(folder: Path, name: str) -> tuple[int, int]:
-    for suffix in (".jpg", ".png"):
-        file = (folder / "color" / name).with_suffix(suffix)
-        if file.is_file():
-            with Image.open(file) as image:
-                return image.size
-    raise InputError(f"{folder / 'color' / name}.jpg is missing: intrinsics.txt is of its size")
-
-
-def _read_depth(file: Path) -> np.ndarray:
-    try:
-        with Image.open(file) as image:
-            millimetres = np.asarray(image)
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"{file} cannot be read: expected a uint16 depth PNG") from error
-    if millimetres.ndim != 2 or millimetres.dtype == np.uint8:
-        raise InputError(f"{file} is not a depth map: expected one 16-bit channel, millimetres")
-    return np.where(millimetres > 0, millimetres / 1000.0, np.nan).astype(np.float32)
-
-
-def _read_matrix(file: Path, shape: tuple[int, int]) -> np.ndarray:
-    try:
-        return np.loadtxt(file).reshape(shape)
-    except ValueError as error:
-        raise InputError(f"{file}: expected a {shape[0]}x{shape[1]} matrix") from error
+def _check_same_images(predictions: Predictions, measured: MeasuredFrames) -> None:
+    """Pixels of a recording whose images have another size would be looked up in wrong places."""
+    sx, sy, ox, oy = predictions.info.image_transform
+    (height, width), (H, W) = measured.image_size, predictions.info.image_size
+    # Crops are centred: what is left of the resized image is cut off on both sides.
+    resized = W - 2 * ox, H - 2 * oy
+    if abs(width * sx - resized[0]) > _CROP_SLACK or abs(height * sy - resized[1]) > _CROP_SLACK:
+        raise InputError(
+            f"{measured.path} has images of {width}x{height} and {predictions.path} was made of"
+            f" images of {resized[0] / sx:.0f}x{resized[1] / sy:.0f}: name the recording it was"
+            " made from with --recording"
+        )

@@ -3,13 +3,14 @@
 from moonseg_jax.structs.bitplanes import pack_masks, unpack_masks
 from moonseg_jax.structs.errors import InputError
 from moonseg_jax.structs.frame import Frame, FrameResult, SourceFrame
-from moonseg_jax.structs.scene import Backbone, SceneInfo
+from moonseg_jax.structs.scene import Backbone, Recording, SceneInfo
 
 __all__ = [
     "Backbone",
     "Frame",
     "FrameResult",
     "InputError",
+    "Recording",
     "SceneInfo",
     "SourceFrame",
     "pack_masks",

@@ -1,7 +1,10 @@
 """What a scene says about itself: sizes, units, and which backbones made its arrays."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,26 @@ class SceneInfo:
         }
         skipped = tuple((name, reason) for name, reason in raw["skipped"])
         return cls(**{**raw, **backbones, **tuples, "skipped": skipped})
+
+
+class Recording(Protocol):
+    """What a result is written with: a cache's reader, or what a live run kept of its frames."""
+
+    @property
+    def info(self) -> SceneInfo:
+        """With the name of every frame."""
+        ...
+
+    @property
+    def cache(self) -> Path | None:
+        """The cache; None where there is none."""
+        ...
+
+    @property
+    def cameras(self) -> tuple[np.ndarray, np.ndarray]:
+        """``T_world_from_cam [t 4 4]`` and ``intrinsics [t 3 3]``."""
+        ...
+
+    def colors(self, index: int) -> np.ndarray:
+        """``[Hp Wp 3]`` uint8 of a frame."""
+        ...

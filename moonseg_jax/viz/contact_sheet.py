@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from moonseg_jax.cache import CacheReader
+from moonseg_jax.structs import Recording
 from moonseg_jax.viz.overlay import overlay_instances
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.render import doll_house_camera, render, top_camera
@@ -25,7 +25,7 @@ _CLOUD_HEIGHT = 620
 def write_contact_sheet(
     path: str | Path,
     predictions: "Predictions",
-    reader: CacheReader,
+    recording: Recording,
     *,
     metrics: dict[str, Any] | None = None,
     frames: int = 6,
@@ -35,11 +35,11 @@ def write_contact_sheet(
     Args:
         path: file to write.
         predictions: the result.
-        reader: of the cache it was made from, for the frames' colours.
+        recording: of which it is the result, for the frames' colours.
         metrics: of `evaluate`, for the title.
         frames: how many to show, evenly chosen.
     """
-    rows = [_title(predictions, metrics), *_frame_rows(predictions, reader, frames)]
+    rows = [_title(predictions, metrics), *_frame_rows(predictions, recording, frames)]
     if len(predictions.points) >= NEIGHBOURS:
         rows += _cloud_rows(predictions)
     height = sum(row.height for row in rows) + _GAP * (len(rows) + 1)
@@ -65,7 +65,7 @@ def _title(predictions: "Predictions", metrics: dict[str, Any] | None) -> Image.
 
 
 def _frame_rows(
-    predictions: "Predictions", reader: CacheReader, frames: int
+    predictions: "Predictions", recording: Recording, frames: int
 ) -> tuple[Image.Image, Image.Image]:
     """Colour images above, instances below."""
     total = len(predictions.info.frame_names)
@@ -75,7 +75,7 @@ def _frame_rows(
     cell = (cell_width, round(cell_width * height / width))
     images, overlays = [], []
     for i in chosen:
-        image = Image.fromarray(np.asarray(reader.frame(int(i)).colors))
+        image = Image.fromarray(recording.colors(int(i)))
         image = image.resize(cell, Image.Resampling.BICUBIC)
         labels = Image.fromarray(predictions.label_map(int(i))).resize(
             cell, Image.Resampling.NEAREST

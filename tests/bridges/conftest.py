@@ -1,4 +1,8 @@
-from dataclasses import dataclass
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +54,81 @@ def picture(size: tuple[int, int]) -> np.ndarray:
     image[height // 4 : height // 2, width // 4 : width // 2] = (200, 30, 30)
     image[height // 2 : 3 * height // 4, width // 2 : 3 * width // 4] = (30, 40, 190)
     return image
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+@dataclass
+class Sens:
+    """What goes into a ``.sens`` file: ScanNet's scene in little, colour 2.02 times the depth."""
+
+    poses: Sequence[np.ndarray] = tuple(pose_of(i) for i in range(3))
+    color_size: tuple[int, int] = (121, 162)
+    depth_size: tuple[int, int] = (60, 80)
+    version: int = 4
+    color_type: int = 2
+    depth_type: int = 1
+    shift: float = 1000.0
+    num_frames: int | None = None
+    microseconds: Sequence[int] | None = None
+    colors: dict[int, bytes] = field(default_factory=dict)  # Instead of the picture, by frame.
+    depths: dict[int, bytes] = field(default_factory=dict)
+
+    def millimetres(self, index: int) -> np.ndarray:
+        T = self.poses[index] if np.isfinite(self.poses[index]).all() else np.eye(4)
+        depth = wall_depth(T, self.depth_size, self.depth_size) * 1000
+        depth[:4, :4] = 0
+        depth[-1] = 65535
+        return np.rint(depth).astype("<u2")
+
+    def color(self, index: int) -> bytes:
+        return self.colors.get(index, jpeg(np.roll(picture(self.color_size), 5 * index, axis=1)))
+
+    def depth(self, index: int) -> bytes:
+        raw = self.millimetres(index).tobytes()
+        return self.depths.get(index, zlib.compress(raw) if self.depth_type == 1 else raw)
+
+    def intrinsics(self, size: tuple[int, int]) -> np.ndarray:
+        K = np.eye(4)
+        K[:3, :3] = np.diag([size[1] / 80, size[0] / 60, 1.0]) @ K_OPENCV
+        return K
+
+    def write(self, path: Path) -> Path:
+        """ScanNet's format, version 4, with an empty list of IMU readings at the end."""
+        sensor = b"StructureSensor"
+        K = [self.intrinsics(size) for size in (self.color_size, self.depth_size)]
+        matrices = np.stack([K[0], np.eye(4), K[1], np.eye(4)]).astype("<f4")
+        sizes = (*self.color_size[::-1], *self.depth_size[::-1])
+        count = len(self.poses) if self.num_frames is None else self.num_frames
+        parts = [
+            struct.pack("<IQ", self.version, len(sensor)), sensor, matrices.tobytes(),
+            struct.pack("<ii4IfQ", self.color_type, self.depth_type, *sizes, self.shift, count),
+        ]  # fmt: skip
+        for i, T in enumerate(self.poses):
+            color, depth = self.color(i), self.depth(i)
+            time = self.microseconds[i] if self.microseconds else 0
+            parts.append(np.asarray(T, "<f4").tobytes())
+            parts.append(struct.pack("<4Q", time, time, len(color), len(depth)))
+            parts += [color, depth]
+        path.write_bytes(b"".join([*parts, struct.pack("<Q", 0)]))
+        return path
+
+    def export(self, path: Path) -> Path:
+        """The same as SensReader's ``reader.py`` exports it."""
+        for folder in ("color", "depth", "pose", "intrinsic"):
+            (path / folder).mkdir(parents=True)
+        for i, T in enumerate(self.poses):
+            (path / "color" / f"{i}.jpg").write_bytes(self.color(i))
+            Image.fromarray(self.millimetres(i)).save(path / "depth" / f"{i}.png")
+            np.savetxt(path / "pose" / f"{i}.txt", T, fmt="%f")
+        for kind, size in (("color", self.color_size), ("depth", self.depth_size)):
+            file = path / "intrinsic" / f"intrinsic_{kind}.txt"
+            np.savetxt(file, self.intrinsics(size), fmt="%f")
+        return path
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from bridges.bridge import Bridge
+from bridges.bridge import Bridge, BridgeConfig, load_backbones
 from bridges.ordered import in_order
 from bridges.sources import open_source
 from moonseg_jax.structs import InputError, unpack_masks
@@ -16,9 +16,14 @@ from moonseg_jax.structs import InputError, unpack_masks
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
+def open_bridge(source, **config):
+    config = {name: str(value) for name, value in config.items()}
+    return Bridge(source, load_backbones(BridgeConfig(**config)))
+
+
 def test_frames_are_as_documented(make_rgbd, make_labels):
     recording = make_rgbd(frames=3)
-    bridge = Bridge(open_source(recording.path), masks=make_labels(recording.names))
+    bridge = open_bridge(open_source(recording.path), masks=make_labels(recording.names))
     info = bridge.info
     assert (info.image_size, info.grid, info.point_size) == ((384, 512), (24, 32), (96, 128))
     assert (info.units, info.poses, info.frame_names) == (
@@ -51,7 +56,7 @@ def test_colors_and_masks_lie_on_the_points(make_rgbd, make_labels):
     labels = np.zeros((60, 80), np.uint8)
     labels[15:30, 20:40] = 1  # The red square of the picture.
     Image.fromarray(labels).save(folder / "000000.png")
-    ((_, frame),) = Bridge(open_source(recording.path), masks=folder).frames()
+    ((_, frame),) = open_bridge(open_source(recording.path), masks=folder).frames()
     inside = np.asarray(unpack_masks(frame.masks))[0, 1::2, 1::2]
     red = frame.colors[..., 0].astype(int) > frame.colors[..., 2].astype(int) + 85
     assert (inside != red).mean() < 0.01
@@ -65,7 +70,7 @@ def test_many_masks_survive_packing(make_rgbd, make_labels):
     folder = make_labels(recording.names)
     labels = (np.arange(60)[:, None] // 10 * 8 + np.arange(80) // 10 + 1).astype(np.uint16)
     Image.fromarray(labels).save(folder / "000000.png")
-    ((_, frame),) = Bridge(open_source(recording.path), masks=folder).frames()
+    ((_, frame),) = open_bridge(open_source(recording.path), masks=folder).frames()
     masks = np.asarray(unpack_masks(frame.masks))
     assert frame.masks.shape[-1] == 2 and frame.mask_valid.sum() == 48
     np.testing.assert_array_equal(masks.any((1, 2)), frame.mask_valid)
@@ -77,14 +82,14 @@ def test_all_maps_empty(make_rgbd, make_labels):
     folder = make_labels(recording.names)
     for name in recording.names:
         Image.fromarray(np.zeros((60, 80), np.uint8)).save(folder / f"{name}.png")
-    for _, frame in Bridge(open_source(recording.path), masks=folder).frames():
+    for _, frame in open_bridge(open_source(recording.path), masks=folder).frames():
         assert frame.masks.shape[-1] == 1 and not frame.masks.any() and not frame.mask_valid.any()
 
 
 def test_skipped_frames_are_told(make_rgbd):
     recording = make_rgbd(frames=3)
     (recording.path / "pose" / "000000.txt").write_text("inf " * 16)
-    bridge = Bridge(open_source(recording.path))
+    bridge = open_bridge(open_source(recording.path))
     assert [name for name, _ in bridge.frames()] == ["000001", "000002"]
     assert bridge.skipped == [("000000", "pose not finite")] == list(bridge.info.skipped)
 
@@ -93,7 +98,7 @@ def test_a_broken_frame_ends_the_run_by_name(make_rgbd):
     recording = make_rgbd(frames=3)
     path = recording.file("color", 1)
     path.write_bytes(path.read_bytes()[:50])
-    frames = Bridge(open_source(recording.path)).frames()
+    frames = open_bridge(open_source(recording.path)).frames()
     with pytest.raises(InputError, match=r"color/000001\.png"):
         list(frames)
 
@@ -107,22 +112,22 @@ def test_what_the_sensor_lacks(make_rgbd, missing, words):
     path = recording.path / missing
     path.rename(path.with_name("away"))
     with pytest.raises(InputError, match=rf"room has {words} and --rfm=sensor needs depth"):
-        Bridge(open_source(recording.path))
+        open_bridge(open_source(recording.path))
 
 
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"rfm": "cut3r"}, "--rfm=cut3r is not installed in this version: use --rfm=sensor"),
-        ({"rfm": "gps"}, "--rfm=gps is unknown: use --rfm=sensor"),
-        ({"semantic": "dinov3"}, "--semantic=dinov3 is not installed in this version"),
-        ({"masks": "fastsam"}, "--masks=fastsam is not installed in this version"),
+        ({"rfm": "mini"}, "--rfm=mini is not installed in this version: use sensor or cut3r"),
+        ({"rfm": "gps"}, "--rfm=gps is unknown: use sensor or cut3r"),
+        ({"semantic": "mini"}, "--semantic=mini is not installed in this version"),
+        ({"update_rule": "no"}, "--update-rule=no is unknown"),
         ({"masks": "no/folder"}, "no/folder is not a folder of PNG files"),
     ],
 )
 def test_what_is_not_installed(make_rgbd, kwargs, message):
     with pytest.raises(InputError, match=message):
-        Bridge(open_source(make_rgbd(frames=1).path), **kwargs)
+        open_bridge(open_source(make_rgbd(frames=1).path), **kwargs)
 
 
 def test_in_order_keeps_order_and_bounds_what_is_ahead():
@@ -160,7 +165,7 @@ def test_in_order_passes_on_errors_in_their_turn():
 def test_a_real_kitchen():
     source = open_source(SHARED / "redkitchen", stride=60)
     assert source.kind == "seven_scenes" and not source.skipped
-    frames = dict(Bridge(source).frames())
+    frames = dict(open_bridge(source).frames())
     assert list(frames) == ["frame-000000", "frame-000480", "frame-000960"]
     for frame in frames.values():
         assert 0.6 < (frame.confidence > 0).mean() < 0.99
@@ -172,7 +177,7 @@ def test_a_real_kitchen():
 @pytest.mark.skipif(not (SHARED / "living").is_dir(), reason="the rendering is not here")
 def test_a_rendered_room_with_its_label_maps():
     source = open_source(SHARED / "living", stride=40)
-    bridge = Bridge(source, masks=SHARED / "living" / "instance")
+    bridge = open_bridge(source, masks=SHARED / "living" / "instance")
     gt = cKDTree(np.load(SHARED / "living" / "gt.npz")["points"])
     for _, frame in bridge.frames():
         assert frame.mask_valid.sum() > 3

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -124,6 +126,91 @@ def test_truncated_map(make_rgbd, make_labels):
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(InputError, match=r"masks/000000\.png cannot be read as an image"):
         _read(recording, path.parent)
+
+
+MANIFEST = {
+    "generator": "CropFormer, Hornet-L",
+    "thresholds": {"score": 0.5, "area": 400},
+    "paint_order": "ascending",
+    "min_area": 400,
+    "scores": {"000000": {"3": 0.6, "7": 0.9, "9": 0.9}},
+}
+
+
+def _with_manifest(make_labels, names, manifest):
+    folder = make_labels(names)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_manifest_tells_scores_and_provenance(make_rgbd, make_labels):
+    recording = make_rgbd(frames=1)
+    folder = _with_manifest(make_labels, recording.names, MANIFEST)
+    labels = np.array(Image.open(folder / "000000.png"))
+    labels[:10, :20] = 9  # 200 pixels, under min_area.
+    Image.fromarray(labels).save(folder / "000000.png")
+    masks, frames, transform = _open(recording, folder)
+    found = masks(frames[0], transform.image(frames[0].image))
+    np.testing.assert_array_equal(found.scores, np.float32([0.6, 0.9]))
+    assert found.scores.dtype == np.float32 and found.masks.shape == (2, 192, 256)
+    expected = {key: MANIFEST[key] for key in ("generator", "thresholds", "paint_order")}
+    assert masks.config.items() >= (expected | {"min_area": 400, "scores": True}).items()
+
+
+def test_paint_order_alone_makes_no_scores(make_rgbd, make_labels):
+    recording = make_rgbd(frames=1)
+    folder = _with_manifest(make_labels, recording.names, {"paint_order": "descending"})
+    np.testing.assert_array_equal(_read(recording, folder).scores, [1, 1])
+
+
+def test_scores_in_paint_order(make_rgbd, make_labels):
+    scores = {"000000": {"10": 0.2, "9": 0.3, "7": 0.3, "3": 0.9}}
+    falling = MANIFEST | {"scores": scores, "paint_order": "descending"}
+    recording = make_rgbd(frames=1)
+    folder = _with_manifest(make_labels, recording.names, falling)
+    np.testing.assert_array_equal(_read(recording, folder).scores, np.float32([0.9, 0.3]))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ({"order": "ascending"}, "unknown field order: known are generator, thresholds"),
+        ([1], "is no JSON object"),
+        ({"paint_order": "best first"}, 'paint_order = "best first": it must be "ascending"'),
+        ({"generator": 3}, "generator = 3: it must be a text"),
+        ({"thresholds": {"score": "high"}}, "it must be an object of numbers"),
+        ({"min_area": -1}, "min_area = -1"),
+        ({"min_area": True}, "min_area = true"),
+        ({"scores": {"000000": {"3": 1.5}}}, "map to id to score in 0..1"),
+        ({"scores": {"000000": {"3": float("nan")}}}, "map to id to score in 0..1"),
+        ({"scores": {"000000": {"x": 0.5}}}, "map to id to score in 0..1"),
+        ({"scores": {"000000": [0.5]}}, "map to id to score in 0..1"),
+        (
+            MANIFEST | {"paint_order": "descending"},
+            "paint_order = descending, but the scores of ids 3 and 7 of 000000 go the other way",
+        ),
+    ],
+)
+def test_wrong_manifests(make_rgbd, make_labels, manifest, said):
+    recording = make_rgbd(frames=1)
+    folder = _with_manifest(make_labels, recording.names, manifest)
+    with pytest.raises(InputError, match=r"manifest\.json.*" + said):
+        _open(recording, folder)
+
+
+def test_manifest_that_is_no_json(make_rgbd, make_labels):
+    recording = make_rgbd(frames=1)
+    folder = make_labels(recording.names)
+    (folder / "manifest.json").write_bytes(b"\xff{")
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read as JSON"):
+        _open(recording, folder)
+
+
+def test_score_that_is_missing(make_rgbd, make_labels):
+    recording = make_rgbd(frames=2)
+    folder = _with_manifest(make_labels, recording.names, MANIFEST)
+    with pytest.raises(InputError, match=r"none of id 3 of 000001\.png"):
+        _read(recording, folder, index=1)
 
 
 def _squares(depth=None):

@@ -16,8 +16,8 @@ def _run(recording, **kwargs):
     source = open_source(recording.path)
     sensor = SensorGeometry(plan_transform(source.image_size), **kwargs)
     frames = list(source)
-    first = frames[0].T_world_from_cam
-    return sensor, frames, [sensor(frame, first) for frame in frames]
+    sensor.begin(frames[0])
+    return sensor, frames, [sensor(frame, frame.image) for frame in frames]
 
 
 @pytest.mark.parametrize("depth_size", [(60, 80), (120, 160), (24, 32)])
@@ -64,9 +64,11 @@ def test_without_flying_keeps_all(make_rgbd):
     depth = frame.depth.copy()
     depth[:, 40] += np.linspace(0.5, 0.5, 60, dtype=np.float32)
     depth[:, 41:] += 1.0
-    kept = sensor(dataclasses.replace(frame, depth=depth), frame.T_world_from_cam)
     dropping = SensorGeometry(sensor.transform)
-    dropped = dropping(dataclasses.replace(frame, depth=depth), frame.T_world_from_cam)
+    dropping.begin(frame)
+    kept, dropped = (
+        run(dataclasses.replace(frame, depth=depth), frame.image) for run in (sensor, dropping)
+    )
     assert kept.confidence.sum() > dropped.confidence.sum()
 
 
@@ -92,8 +94,12 @@ def test_descriptors_do_not_depend_on_the_world_frame(make_rgbd):
     move = np.eye(4)
     move[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     move[:3, 3] = (5, -3, 1)
-    moved = dataclasses.replace(frames[2], T_world_from_cam=move @ frames[2].T_world_from_cam)
-    again = sensor(moved, move @ frames[0].T_world_from_cam)
+    first, last = (
+        dataclasses.replace(frames[i], T_world_from_cam=move @ frames[i].T_world_from_cam)
+        for i in (0, 2)
+    )
+    sensor.begin(first)
+    again = sensor(last, last.image)
     np.testing.assert_allclose(again.features_3d, results[2].features_3d, atol=2e-2)
     assert not np.allclose(again.points, results[2].points, equal_nan=True)
 

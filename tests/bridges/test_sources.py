@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridges.sources import open_source
+from bridges.sources import list_scenes, open_source
 from moonseg_jax.structs import InputError
-from tests.bridges.conftest import K_OPENCV, pose_of
+from tests.bridges.conftest import K_OPENCV, Sens, pose_of
 
 
 def test_posed_rgbd(make_rgbd):
@@ -141,7 +141,7 @@ def test_no_frames(tmp_path):
 
 def test_neither_folder_nor_video(tmp_path):
     (tmp_path / "a.doc").write_text("x")
-    with pytest.raises(InputError, match=r"a\.doc is neither a folder nor a video"):
+    with pytest.raises(InputError, match=r"a\.doc is neither a folder nor a \.sens"):
         open_source(tmp_path / "a.doc")
 
 
@@ -203,7 +203,7 @@ def test_depth_of_another_field_of_view(make_rgbd):
 def test_images_of_different_sizes(tmp_path):
     Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
     Image.new("RGB", (60, 80)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png is 60x80 and a\.png 80x60"):
+    with pytest.raises(InputError, match=r"b\.png is 60x80 and .*a\.png 80x60"):
         list(open_source(tmp_path))
 
 
@@ -223,3 +223,70 @@ def test_bad_intrinsics(make_rgbd, text, message):
     (recording.path / "intrinsics.txt").write_text(text)
     with pytest.raises(InputError, match=message):
         open_source(recording.path)
+
+
+def test_list_scenes_of_data_sets(make_rgbd, tmp_path):
+    root = tmp_path / "data"
+    for scene in ("scene0001_00", "scene0000_00", "scene0010_00"):  # As ScanNet's scans/.
+        (root / "scans" / scene).mkdir(parents=True)
+        Sens().write(root / "scans" / scene / f"{scene}.sens")
+    (root / "scans" / "scene0002_00").mkdir()  # Its download broke off.
+    for scene in ("redkitchen/seq-01", "redkitchen/seq-12", "chess/seq-02"):
+        (root / "7scenes" / scene).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(root / "7scenes" / scene / "frame-000000.color.jpg")
+    Image.new("RGB", (8, 6)).save(root / "7scenes" / "preview.png")
+    for scene in ("011", "005"):
+        (root / "scenenn" / scene / "image").mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(root / "scenenn" / scene / "image" / "image00001.png")
+    (root / "scenenn" / "oni").mkdir()
+
+    def names(where):
+        return [str(scene.relative_to(root)) for scene in list_scenes(where)]
+
+    scans = [f"scans/scene{i:04d}_00" for i in (0, 1, 10)]
+    assert names(root / "scans") == scans
+    assert names(str(root / "scans" / "scene00*")) == scans
+    assert names(root / "scans" / "*" / "*.sens") == [f"{scan}/{scan[6:]}.sens" for scan in scans]
+    assert names(root / "scans" / "scene0001_00") == scans[1:2]
+    kitchens = ["7scenes/chess/seq-02", "7scenes/redkitchen/seq-01", "7scenes/redkitchen/seq-12"]
+    assert names(root / "7scenes") == kitchens
+    assert names(root / "7scenes" / "red*") == kitchens[1:]
+    assert names(root / "scenenn") == ["scenenn/005", "scenenn/011"]
+    assert names(root) == [*kitchens, *scans, "scenenn/005", "scenenn/011"]
+    for scene in list_scenes(root / "scans"):
+        assert len(open_source(scene)) == 3
+    room = make_rgbd(frames=1).path
+    assert list_scenes(room) == [room] == list_scenes(str(room.parent / "ro[o]m"))
+
+
+def test_list_scenes_of_images_and_videos(tmp_path):
+    photos = tmp_path / "photos"
+    (photos / "masks").mkdir(parents=True)
+    for folder in (photos, photos / "masks"):
+        Image.new("RGB", (8, 6)).save(folder / "0.png")
+    (photos / "clip.mp4").touch()
+    assert list_scenes(photos) == [photos]
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("b10.mov", "b9.MP4", "notes.doc"):
+        (videos / name).touch()
+    assert list_scenes(videos) == [videos / "b9.MP4", videos / "b10.mov"]
+
+
+def test_list_scenes_of_a_file(make_rgbd, tmp_path):
+    room, hall = make_rgbd(frames=1).path, make_rgbd(frames=1, name="hall").path
+    listed = tmp_path / "split.txt"
+    listed.write_text(f"# validation\nroom\n\n{hall}  # absolute\n")
+    assert list_scenes(str(listed)) == [room, hall]
+    listed.write_text("room\nkitchen\n")
+    with pytest.raises(InputError, match=r"split\.txt, line 2: .*kitchen is not a recording"):
+        list_scenes(listed)
+    listed.write_text("# nothing\n")
+    with pytest.raises(InputError, match=r"split\.txt lists no recording"):
+        list_scenes(listed)
+
+
+@pytest.mark.parametrize("where", ["nowhere", "no*where", "."])
+def test_list_scenes_finds_none(tmp_path, where):
+    with pytest.raises(InputError, match="names no recording"):
+        list_scenes(tmp_path / where)

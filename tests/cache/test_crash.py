@@ -1,5 +1,6 @@
 """Whatever ends a run, there is a whole cache or none."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from moonseg_jax.cache import CacheReader, CacheWriter
+from moonseg_jax.cache import CacheReader, CacheWriter, DiskFullError, discard_leftovers
 from moonseg_jax.structs import InputError
 from tests.cache.scenes import make_frame, make_info, random_scene, same_bits
 
@@ -127,7 +128,36 @@ def test_a_run_killed_between_the_renames_gives_the_older_cache_back(tmp_path):
     assert same_bits(old[1], CacheReader(tmp_path / "a").frame(1))
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
+def test_leftovers_are_removed_and_whole_caches_kept(tmp_path):
+    frames = random_scene(tmp_path / "a", 2)
+    (tmp_path / ".a.partial" / "replaced").mkdir(parents=True)  # Killed just after the commit.
+    discard_leftovers(tmp_path / "a")
+    discard_leftovers(tmp_path / "never")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert same_bits(frames[1], CacheReader(tmp_path / "a").frame(1))
+
+
+def test_what_a_live_run_writes_is_no_leftover(tmp_path):
+    with CacheWriter(tmp_path / "a", make_info()) as writer:
+        with pytest.raises(InputError, match="another process is writing"):
+            discard_leftovers(tmp_path / "a")
+        writer.append("0", make_frame(make_info(), 0))
+    assert len(CacheReader(tmp_path / "a")) == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_disk_is_told_from_others(tmp_path, monkeypatch, code):
+    def refuse(*_):
+        # TensorStore's are ValueErrors that end in the system's words.
+        raise ValueError(f"Failed to write: {os.strerror(code)}")
+
+    monkeypatch.setattr("moonseg_jax.cache.writer.write_group", refuse)
+    with pytest.raises(InputError) as caught:
+        random_scene(tmp_path / "a", 2)
+    assert isinstance(caught.value, DiskFullError) == (code != errno.EIO)
+
+
+def test_a_refusing_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     process = python(_DISK_FULL, tmp_path / "a")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 2 and "cannot be written" in output, output

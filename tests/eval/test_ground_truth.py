@@ -7,7 +7,7 @@ from plyfile import PlyData, PlyElement
 
 from moonseg_jax.eval import scannet200
 from moonseg_jax.eval.ap import average_precision
-from moonseg_jax.eval.ground_truth import counted_instances, load_ground_truth
+from moonseg_jax.eval.ground_truth import GT_MODES, counted_instances, load_ground_truth
 from moonseg_jax.eval.overlaps import count_overlaps
 from moonseg_jax.structs import InputError
 from tests.eval.scenes import random_scene
@@ -71,7 +71,7 @@ def test_scannet_points_come_from_the_mesh_beside(tmp_path):
     (tmp_path / "scene0000_00.txt").write_text("1\n2002\n2003.0\n")
     truth = load_ground_truth(tmp_path / "scene0000_00.txt")
     assert truth.instance.tolist() == [0, 3, 4]
-    with pytest.raises(InputError, match=r"put scene0000_00_vh_clean_2\.ply beside it"):
+    with pytest.raises(InputError, match=r"put scene0000_00_vh_clean_2\.ply .* beside it"):
         truth.require_points()
     write_mesh(tmp_path / "scene0000_00_vh_clean_2.ply", 3)
     points = load_ground_truth(tmp_path / "scene0000_00.txt").require_points()
@@ -79,6 +79,84 @@ def test_scannet_points_come_from_the_mesh_beside(tmp_path):
     write_mesh(tmp_path / "scene0000_00_vh_clean_2.ply", 4)
     with pytest.raises(InputError, match=r"labels 3 vertices and .* has 4"):
         load_ground_truth(tmp_path / "scene0000_00.txt")
+
+
+TABLE = (
+    "id\traw_category\tcategory\tcount\tnyu40id\n"
+    "1\twall\twall\t8277\t1\n2\tchair\tchair\t4646\t5\n3\tfloor\tfloor\t1553\t2\n"
+    "12\tdog bed\tdog bed\t3\t40\n2\tchair\tchair\t1\t5\n5\tchair\tduplicate\t1\t5\n"
+)
+
+
+@pytest.fixture
+def scan(tmp_path):
+    """ScanNet's own annotation of a scene of eight vertices, in its own folders."""
+    folder = tmp_path / "scans" / "scene0000_00"
+    folder.mkdir(parents=True)
+    (tmp_path / "scannetv2-labels.combined.tsv").write_text(TABLE)
+    segments = {"sceneId": "scene0000_00", "segIndices": [7, 7, 3, 3, 90, 90, 5, 11]}
+    groups = [
+        {"id": 0, "objectId": 0, "segments": [7, 3], "label": "chair"},
+        {"id": 1, "objectId": 1, "segments": [90], "label": "wall"},
+        {"id": 2, "objectId": 2, "segments": [3], "label": "dog bed"},  # Not of the 200.
+        {"id": 3, "objectId": 3, "segments": [5], "label": "unheard of"},
+    ]
+    scene = folder / "scene0000_00"
+    Path(f"{scene}_vh_clean_2.0.010000.segs.json").write_text(json.dumps(segments))
+    Path(f"{scene}.aggregation.json").write_text(json.dumps({"segGroups": groups}))
+    Path(f"{scene}_vh_clean.aggregation.json").write_text("of the other mesh")
+    Path(f"{scene}.txt").write_text("axisAlignment = 1 0 0 0\n")
+    write_mesh(Path(f"{scene}_vh_clean_2.ply"), 8)
+    return folder
+
+
+@pytest.mark.parametrize("mode", GT_MODES)
+def test_scannets_own_files_are_as_the_text_made_of_them(scan, mode, tmp_path):
+    # What MaskClustering's prepare_gt.py writes: label (0 if not of the 200) · 1000 + id + 1 + 1.
+    label = np.array([2, 2, 0, 0, 1, 1, 0, 0])
+    instance = np.array([1, 1, 3, 3, 2, 2, 4, 0])
+    text = tmp_path / "scene0000_00.txt"
+    np.savetxt(text, label * 1000 + instance + 1, "%d")
+    write_mesh(tmp_path / "scene0000_00_vh_clean_2.ply", 8)
+    expected, truth = load_ground_truth(text, mode), load_ground_truth(scan, mode)
+    np.testing.assert_array_equal(truth.instance, expected.instance)
+    np.testing.assert_array_equal(truth.require_points(), expected.require_points())
+    assert truth.scene == expected.scene == "scene0000_00" and truth.path.parent == scan
+    assert load_ground_truth(truth.path, mode).instance.tolist() == truth.instance.tolist()
+
+
+def test_scannets_own_files_when_something_is_missing(scan, tmp_path):
+    mesh = scan / "scene0000_00_vh_clean_2.ply"
+    mesh.rename(scan / "away.ply")
+    with pytest.raises(InputError, match=r"put scene0000_00_vh_clean_2\.ply \(ScanNet\)"):
+        load_ground_truth(scan).require_points()
+    write_mesh(mesh, 7)
+    with pytest.raises(InputError, match=r"labels 8 vertices and .* has 7"):
+        load_ground_truth(scan)
+    mesh.write_bytes((scan / "away.ply").read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"vh_clean_2\.ply cannot be read as a mesh"):
+        load_ground_truth(scan)
+    objects = scan / "scene0000_00.aggregation.json"
+    objects.write_text("{")
+    with pytest.raises(InputError, match=r"scene0000_00\.aggregation\.json cannot be read"):
+        load_ground_truth(scan)
+    table = tmp_path / "scannetv2-labels.combined.tsv"
+    table.write_text("wrong\tcolumns\n1\t2\n")
+    with pytest.raises(InputError, match=r"combined\.tsv has no columns id and raw_category"):
+        load_ground_truth(scan)
+    table.unlink()
+    with pytest.raises(InputError, match=r"needs scannetv2-labels\.combined\.tsv .*--label_map"):
+        load_ground_truth(scan)
+
+
+def test_a_folder_with_a_text_and_its_mesh(tmp_path):
+    (tmp_path / "011.txt").write_text("1\n2002\n")  # As OnlineAnySeg's ground truth of SceneNN.
+    with pytest.raises(InputError, match="no ground truth at"):
+        load_ground_truth(tmp_path)
+    write_mesh(tmp_path / "011.ply", 2)
+    truth = load_ground_truth(tmp_path)
+    assert truth.scene == "011" and truth.instance.tolist() == [0, 3]
+    assert len(truth.require_points()) == 2
 
 
 def write_mesh(path: Path, vertices: int) -> None:
@@ -90,7 +168,7 @@ def write_mesh(path: Path, vertices: int) -> None:
 def test_bad_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"no ground truth at .*missing"):
         load_ground_truth(tmp_path / "missing.npz")
-    with pytest.raises(InputError, match=r"no ground truth at .*gt\.npz"):
+    with pytest.raises(InputError, match=r"no ground truth at .*expected a gt\.npz"):
         load_ground_truth(tmp_path)
     (tmp_path / "words.txt").write_text("chair\n")
     with pytest.raises(InputError, match=r"words\.txt is not ScanNet ground truth"):

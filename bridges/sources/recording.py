@@ -1,4 +1,4 @@
-"""Recordings that lie in a folder, one file an image."""
+"""Recordings on disk: frames are read one by one, in threads, and only those that are taken."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from bridges.ordered import in_order
-from bridges.sources.files import read_depth, read_image, read_pose, same_shape
-from bridges.sources.layouts import FrameFiles, Layout
+from bridges.sources.files import same_shape, size_text
+from bridges.sources.layouts import Layout, RecordedFrame
 from bridges.sources.source import Source
 from moonseg_jax.structs import InputError, SourceFrame
 
 READ_THREADS = 4
 
 
-class FolderSource(Source):
-    """Frames of a folder; poses are read and checked at once, images when their turn comes."""
+class RecordingSource(Source):
+    """Frames of a layout; poses are read and checked at once, images when their turn comes."""
 
     def __init__(self, path: Path, layout: Layout, stride: int = 1, max_frames: int = 0) -> None:
         self.path = path
@@ -36,32 +36,37 @@ class FolderSource(Source):
                 " camera-to-world matrices, or remove the poses."
             )
         self.names = tuple(frame.name for frame in self._frames)
-        self._first = self._frames[0].color
-        self.image_size = read_image(self._first).shape[:2]
+        self.image_size = self._frames[0].image().shape[:2]
         self._check_intrinsics()
 
     def __iter__(self) -> Iterator[SourceFrame]:
         tasks = (partial(self._read, frame) for frame in self._frames)
         yield from in_order(tasks, READ_THREADS, ahead=2 * READ_THREADS)
 
-    def _has_pose(self, frame: FrameFiles) -> bool:
-        if "poses" in self.lacks:
+    def _has_pose(self, frame: RecordedFrame) -> bool:
+        if frame.pose is None:
             return True
-        T, reason = read_pose(frame.pose)
+        T, reason = frame.pose()
         if T is None:
             self.skipped.append((frame.name, reason))
             return False
         self._poses[frame.name] = T
         return True
 
-    def _read(self, frame: FrameFiles) -> SourceFrame:
-        image = read_image(frame.color)
+    def _read(self, frame: RecordedFrame) -> SourceFrame:
+        image = frame.image()
         if image.shape[:2] != self.image_size:
             raise InputError(
-                f"{frame.color} is {_size(image.shape)} and {self._first.name}"
-                f" {_size(self.image_size)}: all images of a recording must have one size."
+                f"{frame.place} is {size_text(image.shape)} and {self._frames[0].place}"
+                f" {size_text(self.image_size)}: all images of a recording must have one size."
             )
-        depth = None if frame.depth is None else self._read_depth(frame.depth)
+        depth = None if frame.depth is None else frame.depth()
+        if depth is not None and not same_shape(depth.shape, self.image_size):
+            raise InputError(
+                f"{frame.place}: its depth map is {size_text(depth.shape)} and the colour image"
+                f" {size_text(self.image_size)}: register depth to the colour image, so that both"
+                " show the same field of view."
+            )
         return SourceFrame(
             name=frame.name,
             timestamp=frame.timestamp,
@@ -70,15 +75,6 @@ class FolderSource(Source):
             T_world_from_cam=self._poses.get(frame.name),
             intrinsics=self.intrinsics,
         )
-
-    def _read_depth(self, path: Path) -> np.ndarray:
-        depth = read_depth(path)
-        if not same_shape(depth.shape, self.image_size):
-            raise InputError(
-                f"{path} is {_size(depth.shape)} and the colour image {_size(self.image_size)}:"
-                " register depth to the colour image, so that both show the same field of view."
-            )
-        return depth
 
     def _check_intrinsics(self) -> None:
         if self.intrinsics is None:
@@ -90,7 +86,3 @@ class FolderSource(Source):
                 f" intrinsics lies outside the {width}x{height} colour image: give the intrinsics"
                 " of the colour image as it is stored."
             )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"

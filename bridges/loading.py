@@ -1,0 +1,192 @@
+"""Which backbones, and those that are heavy to load, loaded once for many scenes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bridges.backbones.classical import ClassicalSemantics
+from bridges.backbones.felzenszwalb import FelzenszwalbMasks
+from bridges.backbones.interfaces import GeometrySource, MaskSource, Semantics
+from bridges.backbones.masks import LabelMapFolder
+from bridges.backbones.sensor import SensorGeometry
+from bridges.preprocess import ImageTransform, plan_transform
+from bridges.sources import Source
+from moonseg_jax.structs import InputError
+
+RFMS = ("sensor", "cut3r")
+SEMANTICS = ("classical", "dinov3")
+MASK_MODELS = ("felzenszwalb", "fastsam", "sam2")
+NEURAL = {"cut3r", "dinov3", "fastsam", "sam2"}
+COMING = ("mini",)
+UpdateRule = Literal["cut3r", "ttt3r"]
+DTYPES = ("auto", "float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class BridgeConfig:
+    """Which backbones look at a recording.
+
+    Attributes:
+        rfm: geometry, ``sensor`` or ``cut3r``.
+        semantic: ``classical`` or ``dinov3``.
+        masks: ``felzenszwalb``, ``fastsam``, ``sam2``, or a folder of label maps.
+        rfm_weights, semantic_weights, mask_weights: a file or folder; empty: where they are
+            usually kept.
+        device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
+        dtype: of the neural models' matrix products, ``float32`` or ``bfloat16``; ``auto`` is
+            bfloat16 on a GPU.
+        state_attention: whether frames carry A, for the state token (Eq. 11).
+        update_rule: of CUT3R's state, ``cut3r`` or ``ttt3r`` (holds longer sequences).
+        reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never.
+    """
+
+    rfm: str = "sensor"
+    semantic: str = "classical"
+    masks: str = "felzenszwalb"
+    rfm_weights: str = ""
+    semantic_weights: str = ""
+    mask_weights: str = ""
+    device: str = "auto"
+    dtype: str = "auto"
+    state_attention: bool = False
+    update_rule: UpdateRule = "cut3r"
+    reset_every: int = 0
+
+    def __post_init__(self) -> None:
+        _check_choice("rfm", self.rfm, RFMS)
+        _check_choice("semantic", self.semantic, SEMANTICS)
+        _check_choice("dtype", self.dtype, DTYPES)
+        _check_choice("update-rule", self.update_rule, get_args(UpdateRule))
+        if self.state_attention and self.rfm == "sensor":
+            raise InputError(
+                "--with-state-attention needs a recurrent model: use --rfm=cut3r, or leave it out."
+            )
+
+
+class Backbones:
+    """The models of a `BridgeConfig`, ready for any scene.
+
+    Raises:
+        InputError: weights or packages that are missing.
+    """
+
+    def __init__(self, config: BridgeConfig) -> None:
+        self.config = config
+        self._device, self._dtype = _placement(config)
+        self._cut3r, self._cut3r_sha256 = self._load_cut3r()
+        # By image size: capturing a step takes seconds, and memory.
+        self._runners: dict[tuple[int, int], Any] = {}
+        self.semantics: Semantics = self._load_semantics()
+        self._mask_model = self._load_mask_model()
+
+    def transform(self, source: Source) -> ImageTransform:
+        """From the source's image to the one that everything sees."""
+        if self._cut3r is None:
+            return plan_transform(source.image_size)
+        from bridges.backbones.cut3r import plan_image
+
+        return plan_image(source.image_size, self._cut3r.config)
+
+    def geometry(self, source: Source, transform: ImageTransform) -> GeometrySource:
+        """Geometry of one scene; InputError where the source lacks what it needs."""
+        if self._cut3r is None:
+            _check_sensor(source)
+            return SensorGeometry(transform)
+        from bridges.backbones.cut3r_geometry import Cut3rGeometry, Cut3rSettings, make_runner
+
+        config, size = self.config, transform.image_size
+        settings = Cut3rSettings(config.update_rule, config.reset_every, config.state_attention)
+        if size not in self._runners:
+            self._runners[size] = make_runner(self._cut3r, size, settings)
+        return Cut3rGeometry(self._runners[size], self._cut3r_sha256, settings)
+
+    def masks(self, source: Source, transform: ImageTransform) -> MaskSource:
+        """Masks of one scene; InputError where a folder of them does not fit the source."""
+        if self._mask_model is not None:
+            return self._mask_model
+        if self.config.masks == "felzenszwalb":
+            return FelzenszwalbMasks(transform)
+        if not source.names:
+            raise InputError(
+                f"--masks={self.config.masks} is a folder, and the frames of {source.path} are not"
+                " known beforehand: use felzenszwalb, fastsam or sam2."
+            )
+        return LabelMapFolder(Path(self.config.masks).expanduser(), transform, source)
+
+    def _load_cut3r(self) -> tuple[Any, str]:
+        if self.config.rfm != "cut3r":
+            return None, ""
+        from bridges.backbones.cut3r import Cut3r, compile_blocks
+        from bridges.checkpoints import find_weights, tensors_sha256
+
+        path = find_weights("cut3r", self.config.rfm_weights)
+        model = Cut3r.from_checkpoint(path)
+        # Over the tensors, so that a downloaded file and what was converted from it are one.
+        sha256 = tensors_sha256(model.state_dict())
+        model = model.to(self._device).cast(self._dtype)
+        if self._device != "cpu":
+            compile_blocks(model)
+        return model, sha256
+
+    def _load_semantics(self) -> Semantics:
+        if self.config.semantic == "classical":
+            return ClassicalSemantics()
+        from bridges.backbones.dinov3 import DinoV3
+        from bridges.checkpoints import find_weights
+
+        path = find_weights("dinov3", self.config.semantic_weights)
+        return DinoV3(path, self._device, self._dtype)
+
+    def _load_mask_model(self) -> MaskSource | None:
+        if self.config.masks not in ("fastsam", "sam2"):
+            return None
+        from bridges.checkpoints import find_weights
+
+        path = find_weights(self.config.masks, self.config.mask_weights)
+        if self.config.masks == "fastsam":
+            from bridges.backbones.fastsam import FastSam
+
+            return FastSam(path, self._device, self._dtype)
+        from bridges.backbones.sam2 import Sam2
+
+        return Sam2(path, self._device, self._dtype)
+
+
+def load_backbones(config: BridgeConfig) -> Backbones:
+    """Loads what a config names, once for all scenes of a process."""
+    return Backbones(config)
+
+
+def _placement(config: BridgeConfig) -> tuple[str, Any]:
+    """The torch device and dtype; PyTorch is not asked for where nothing needs it."""
+    neural = {config.rfm, config.semantic, config.masks} & NEURAL
+    if not neural:
+        return "cpu", None
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            f"{' and '.join(sorted(neural))} need PyTorch: pip install 'moonseg-jax[torch]'."
+        ) from None
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = config.dtype
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    return device, getattr(torch, dtype)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        state = "not installed in this version" if value in COMING else "unknown"
+        raise InputError(f"--{option}={value} is {state}: use {' or '.join(choices)}.")
+
+
+def _check_sensor(source: Source) -> None:
+    if source.lacks:
+        raise InputError(
+            f"{source.path} has no {' and no '.join(source.lacks)}, and --rfm=sensor needs depth,"
+            " poses and intrinsics: give a posed RGB-D folder (color/ depth/ pose/"
+            " intrinsics.txt), a 7-Scenes folder, or --rfm=cut3r."
+        )

@@ -1,0 +1,203 @@
+"""What is done for one scene, as a stream of events; the same in whichever process it runs."""
+
+import copy
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bridges.bridge import Bridge, BridgeConfig, load_backbones
+from bridges.loading import Backbones
+from bridges.sources import open_source
+from moonseg_cli.arrays import on_host
+from moonseg_cli.caching.jobs import Job
+from moonseg_cli.caching.resume import difference
+from moonseg_jax.cache import CacheReader, CacheWriter, DiskFullError, bytes_per_frame
+from moonseg_jax.structs import InputError, SceneInfo
+
+EXPECTED_WORDS = 2  # Up to 64 masks a frame, as in training; compressed, they hardly count.
+REPORT_EVERY = 0.2  # Seconds between two reports of progress.
+
+
+class Cause(Enum):
+    """Why a scene failed."""
+
+    INPUT = "input"
+    DISK = "disk"
+    CRASH = "crash"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded its backbones."""
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker is gone, and what it was at is given up."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of a scene's frames are done; a video may turn out to hold fewer."""
+
+    frames: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a scene will take.
+
+    Attributes:
+        frames: of the recording, after stride and limit.
+        num_bytes: estimate for the disk.
+        old_bytes: what a cache that is there already takes.
+        difference: what the cache that is there already was made with instead; empty where it
+            fits, None where there is none.
+    """
+
+    frames: int
+    num_bytes: int
+    old_bytes: int = 0
+    difference: str | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A scene is cached.
+
+    Attributes:
+        frames: number of them.
+        num_bytes: on disk.
+        num_masks: the most in a frame.
+        skipped: ``(name, reason)`` of each frame left out.
+        seconds: by stage of the bridge, of all threads together.
+    """
+
+    frames: int
+    num_bytes: int
+    num_masks: int
+    skipped: tuple[tuple[str, str], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A scene is not cached, and nothing of it is left on the disk.
+
+    Attributes:
+        sentence: why, for people.
+        cause: what kind of failure.
+        details: the traceback of a crash.
+    """
+
+    sentence: str
+    cause: Cause
+    details: str = ""
+
+
+Result = Described | Done | Failed
+Event = Ready | Died | Progress | Result
+Task = Callable[[Job, Backbones], Generator[Event]]
+
+
+def describe(job: Job, backbones: Backbones) -> Generator[Event]:
+    """Opens a scene and says what caching it will take; writes nothing."""
+    info = _bridge(job, backbones).info
+    frames = _count(job, info)
+    size = frames * bytes_per_frame(info, EXPECTED_WORDS)
+    old = sum(f.stat().st_size for f in job.out.rglob("*") if f.is_file())
+    yield Described(frames, size, old, difference(job.out, info))
+
+
+def cache_scene(job: Job, backbones: Backbones) -> Generator[Event]:
+    """Runs the backbones over a scene and commits its cache, replacing an older one."""
+    bridge = _bridge(job, backbones)
+    names, total = [], _count(job, bridge.info)
+    yield Progress(0, total)
+    reported = time.monotonic()
+    with CacheWriter(job.out, bridge.info) as writer:
+        for name, frame in bridge.frames():
+            writer.append(name, on_host(frame))
+            names.append(name)
+            if time.monotonic() - reported > REPORT_EVERY:
+                reported = time.monotonic()
+                yield Progress(len(names), total)
+        for name, reason in (*bridge.skipped, *_unread(bridge, names)):
+            writer.skip(name, reason)
+    reader = CacheReader(job.out)
+    yield Progress(len(names), len(names))
+    yield Done(
+        frames=len(reader),
+        num_bytes=reader.num_bytes,
+        num_masks=reader.num_masks,
+        skipped=reader.info.skipped,
+        seconds={str(stage): spent for stage, spent in bridge.seconds.items()},
+    )
+
+
+class Worker:
+    """Holds the backbones of a process and works on one scene after the other."""
+
+    def __init__(self, config: BridgeConfig) -> None:
+        self._config = config
+        self._backbones: Backbones | None = None
+
+    def load(self) -> Backbones:
+        """The backbones, loaded when first asked for.
+
+        Raises:
+            InputError: weights or packages are missing.
+        """
+        if self._backbones is None:
+            self._backbones = load_backbones(self._config)
+        return self._backbones
+
+    def begin(self) -> Generator[Event]:
+        """Loads the backbones; `Ready`, or `Failed`."""
+        try:
+            self.load()
+            yield Ready()
+        except Exception as error:
+            yield failure(error)
+
+    def run(self, task: Task, job: Job) -> Generator[Event]:
+        """Runs a task; what it raises becomes its last event."""
+        try:
+            yield from task(job, self.load())
+        except Exception as error:
+            yield failure(error)
+
+
+def failure(error: Exception) -> Failed:
+    """An exception that is being handled, as an event that any process understands."""
+    if isinstance(error, InputError):
+        full = isinstance(error, DiskFullError)
+        return Failed(str(error), Cause.DISK if full else Cause.INPUT)
+    return Failed(f"{type(error).__name__}: {error}", Cause.CRASH, traceback.format_exc())
+
+
+def _bridge(job: Job, backbones: Backbones) -> Bridge:
+    source = open_source(job.source, stride=job.stride, max_frames=job.max_frames)
+    # What is heavy is shared; the folder of masks is the scene's own.
+    of_scene = copy.copy(backbones)
+    of_scene.config = dataclasses.replace(backbones.config, masks=job.masks)
+    return Bridge(source, of_scene)
+
+
+def _count(job: Job, info: SceneInfo) -> int:
+    """Frames to come; a camera's have no names beforehand."""
+    return len(info.frame_names) or job.max_frames
+
+
+def _unread(bridge: Bridge, names: list[str]) -> list[tuple[str, str]]:
+    """Frames that the source announced and never gave: a video's index may hold too many."""
+    known = {*names, *(name for name, _ in bridge.skipped)}
+    unread = (name for name in bridge.info.frame_names if name not in known)
+    return [(name, "the recording ends before it") for name in unread]
