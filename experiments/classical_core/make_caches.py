@@ -11,8 +11,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 
-def make_cache(task: tuple[int, Path, int, str]) -> str:
-    seed, out, frames, masks = task
+def make_cache(task: tuple[int, argparse.Namespace]) -> str:
+    seed, args = task
+    out, frames, masks = args.out, args.frames, args.masks
     target = out / f"room_{seed:05d}"
     if target.exists():
         return target.name
@@ -20,7 +21,7 @@ def make_cache(task: tuple[int, Path, int, str]) -> str:
     from moonseg_jax.rooms import CorruptionRates, write_room
 
     with tempfile.TemporaryDirectory() as folder:
-        room = Path(folder) / target.name
+        room = (args.recordings or Path(folder)) / target.name
         write_room(room, seed=seed, frames=frames, rates=CorruptionRates())
         source = str(room / {"exact": "instance", "corrupted": "masks"}[masks])
         cache_recording(str(room), target, masks=source)
@@ -35,11 +36,12 @@ def main() -> None:
     parser.add_argument("--masks", choices=("exact", "corrupted"), default="exact")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--recordings", type=Path, help="keep the rendered rooms in this folder")
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
     seeds = range(args.first_seed, args.first_seed + args.rooms)
-    tasks = [(seed, args.out, args.frames, args.masks) for seed in seeds]
+    tasks = [(seed, args) for seed in seeds]
     # Rendering is on the CPU in every worker; a forked JAX would hang, so spawn.
     os.environ["JAX_PLATFORMS"] = "cpu"
     context = multiprocessing.get_context("spawn")

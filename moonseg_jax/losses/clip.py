@@ -47,12 +47,12 @@ def clip_loss(
     goals = unpack_masks(clip.masks if targets is None else targets)
     tokens = jax.vmap(core.tokens)(clip.features_3d, clip.features_2d)
     reference = jax.vmap(core.reference)(tokens)
-    index_maps = _index_maps(core, clip, coverage, grid, image_size, config)
+    seen = index_maps(core, clip, coverage, grid, image_size, config)
     queries, bank = refine_clip(
-        core, tokens, coverage, valid, index_maps, grid, gradient=config.memory.gradient
+        core, tokens, coverage, valid, seen, grid, gradient=config.memory.gradient
     )
 
-    has_query, in_context = jnp.any(valid, axis=-1), jnp.any(index_maps, axis=-1)
+    has_query, in_context = jnp.any(valid, axis=-1), jnp.any(seen, axis=-1)
     zero = jnp.zeros((), queries.dtype)
     terms = {"seg": zero, "dist": zero, "xseg": zero}
     if weights.seg:
@@ -64,7 +64,7 @@ def clip_loss(
         loss = jax.vmap(partial(dist_loss, reduction=weights.dist_reduction))
         terms["dist"] = jnp.mean(loss(reference, *flat))
     if weights.xseg:
-        context, _ = jax.vmap(gather_context, in_axes=(0, None))(index_maps, bank)
+        context, _ = jax.vmap(gather_context, in_axes=(0, None))(seen, bank)
         loss = jax.vmap(partial(xseg_loss, logits=core.xseg_logits))
         per_frame = loss(context, in_context, queries, mask_coverage(goals, grid), valid)
         terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
@@ -115,7 +115,7 @@ def refine_clip(
     return refined, bank
 
 
-def _index_maps(
+def index_maps(
     core: Core | FeatureCore,
     clip: Frame,
     coverage: jax.Array,
@@ -123,7 +123,19 @@ def _index_maps(
     image_size: tuple[int, int],
     config: ConfigDict,
 ) -> jax.Array:
-    """What `clip_index_maps` says of the clip; all False where no term and no layer asks."""
+    """What `clip_index_maps` says of a clip; all False where no term and no layer asks.
+
+    Args:
+        core: η, φ, ψ.
+        clip: ``[t ...]``.
+        coverage: ``[t q p]``.
+        grid: ``(h, w)``.
+        image_size: ``(H, W)`` of the processed image.
+        config: whole.
+
+    Returns:
+        ``[t p t·q]`` bool.
+    """
     frames, masks, patches = coverage.shape
     if not (config.loss.xseg or core.context):
         return jnp.zeros((frames, patches, frames * masks), bool)
