@@ -3,7 +3,12 @@
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from bridges.backbones.cut3r import TINY_DPT, Cut3r, checkpoint
+from bridges.backbones.yolov8_seg import random_network
+from experiments.bridges.random_weights import published_tensors
 from moonseg_cli.main import main
 from moonseg_jax.rooms import NO_CORRUPTION, write_room
 
@@ -39,3 +44,27 @@ def refused(capsys):
         return sentence
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory):
+    """Random weights of tiny networks, in files named and laid out as the published ones."""
+    from transformers import DINOv3ViTConfig, DINOv3ViTModel
+
+    folder = tmp_path_factory.mktemp("weights")
+    cut3r = published_tensors(Cut3r.random(TINY_DPT, seed=0))
+    save_file(cut3r, folder / "cut3r_512_dpt_4_64.safetensors")
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    vit = DINOv3ViTConfig(**sizes, num_attention_heads=4, num_register_tokens=4)
+    DINOv3ViTModel(vit).save_pretrained(folder / "dinov3-vitl16-pretrain-lvd1689m")
+    save_file(random_network("n", seed=0).state_dict(), folder / "FastSAM-x.safetensors")
+    return folder
+
+
+@pytest.fixture
+def found_weights(tiny_weights, monkeypatch):
+    """`tiny_weights` where the program looks; there a DPT head tells the tiny CUT3R."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(checkpoint, "DPT_512", TINY_DPT)
+    monkeypatch.setenv("MOONSEG_WEIGHTS", str(tiny_weights))
+    return tiny_weights

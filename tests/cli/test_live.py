@@ -4,11 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
-from bridges.backbones.cut3r import TINY_DPT, Cut3r, checkpoint
 from moonseg_cli.main import main
 from moonseg_jax.cache import CacheReader
 
@@ -34,20 +31,6 @@ def _both_ways(room, out, *backbones):
     return CacheReader(out / "cache").info
 
 
-@pytest.fixture
-def tiny_weights(tmp_path, monkeypatch):
-    """A file of random weights of the tiny variant, which a DPT head tells here."""
-    torch.set_num_threads(1)
-    monkeypatch.setattr(checkpoint, "DPT_512", TINY_DPT)
-    tensors = {}
-    for ours, parameter in Cut3r.random(TINY_DPT, seed=0).named_parameters():
-        names = checkpoint.published_names(ours, TINY_DPT.head)
-        parts = parameter.detach().chunk(len(names))
-        tensors |= {name: part.clone() for name, part in zip(names, parts, strict=True)}
-    save_file(tensors, tmp_path / "tiny.safetensors")
-    return tmp_path / "tiny.safetensors"
-
-
 def test_measured_geometry(pristine, tmp_path, capsys):
     info = _both_ways(pristine / "room", tmp_path, f"--masks={pristine}/room/masks")
     record = json.loads((tmp_path / "live" / "result.json").read_text())
@@ -59,18 +42,18 @@ def test_measured_geometry(pristine, tmp_path, capsys):
         assert stage in printed
 
 
-def test_predicted_geometry_with_state_tokens(pristine, tmp_path, tiny_weights):
-    weights = ("--rfm=cut3r", f"--rfm-weights={tiny_weights}", "--with-state-attention")
-    info = _both_ways(pristine / "room", tmp_path, *weights)
+@pytest.mark.usefixtures("found_weights")
+def test_predicted_geometry_with_state_tokens(pristine, tmp_path):
+    info = _both_ways(pristine / "room", tmp_path, "--rfm=cut3r", "--with-state-attention")
     assert (info.units, info.poses, info.state_tokens) == ("scene", "predicted", 10)
     assert info.image_size == (48, 64) and info.geometry.channels == 48
     assert info.geometry.weights_sha256 and info.geometry.config["update_rule"] == "cut3r"
     assert _arrays(tmp_path / "live")["tokens"].shape[1] == 10
 
 
-def test_images_alone_are_enough(pristine, tmp_path, tiny_weights, refused):
+@pytest.mark.usefixtures("found_weights")
+def test_images_alone_are_enough(pristine, tmp_path, refused):
     words = (f"--source={pristine}/room/color", f"--out={tmp_path}/live", "--rfm=cut3r")
-    words += (f"--rfm-weights={tiny_weights}",)
     assert main(["segment", *words, "--checkpoint=none"]) == 0
     assert _arrays(tmp_path / "live")["points"].shape[1] == 3
     assert "--checkpoint" in refused("segment", *words)
