@@ -1,6 +1,6 @@
 """How well the cosine of two queries tells whether their masks lie on one object.
 
-    python experiments/classical_core/separability.py --recordings ROOM [ROOM ...] \
+    python -m experiments.classical_core.separability --recordings ROOM [ROOM ...] \
         --caches CACHE [CACHE ...] --checkpoints none moonseg_jax/weights/classical.safetensors
 
 A steadier measure than AP, which moves by points from one threshold to the next. Masks are given
@@ -46,15 +46,15 @@ def clip_queries(loaded: LoadedCore, info: SceneInfo):
     return jax.jit(queries)
 
 
-def objects_of(frame: Frame, labels: np.ndarray) -> np.ndarray:
-    """The object of each mask, ``[q]``; 0 for padding, background and mixtures."""
+def objects_of(frame: Frame, labels: np.ndarray, least: float = PURE) -> np.ndarray:
+    """The object of each mask, ``[q]``; 0 for padding, background, and a lesser share of one."""
     masks = np.asarray(unpack_masks(frame.masks))
     step = labels.shape[0] // masks.shape[1]
     sampled = labels[step // 2 :: step, step // 2 :: step]
     found = np.zeros(len(masks), int)
     for i in np.flatnonzero(frame.mask_valid):
         counts = np.bincount(sampled[masks[i]])
-        if counts.max() > PURE * counts.sum():
+        if counts.max() > least * counts.sum():
             found[i] = counts.argmax()
     return found
 
