@@ -1,24 +1,25 @@
 """A recording in, frames out: runs geometry, semantics and masks on every frame of a source."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from bridges.backbones.interfaces import MASK_STRIDE, POINT_STRIDE, Made, Masks
+from bridges.backbones.interfaces import MASK_STRIDE, POINT_STRIDE, Made
 from bridges.loading import Backbones, BridgeConfig, load_backbones
+from bridges.lockstep import Lockstep
 from bridges.ordered import in_order
 from bridges.preprocess import PATCH
 from bridges.sources import Source, scene_name
+from bridges.stage_times import StageTimes, timed
+from bridges.together import STAGES, Item, run_together
 from moonseg_jax import __version__
-from moonseg_jax.structs import Backbone, Frame, SceneInfo, SourceFrame, pack_masks
+from moonseg_jax.structs import Backbone, Frame, SceneInfo, SourceFrame
 
 __all__ = ["Bridge", "BridgeConfig", "load_backbones"]
 
 THREADS = 2
-STAGES = ("geometry", "semantics", "masks")
+AHEAD = 8  # Frames of a recording that threads have begun; of a live source, none.
 
 
 class Bridge:
@@ -29,25 +30,29 @@ class Bridge:
     Args:
         source: what to read.
         backbones: as `load_backbones` gives them.
+        lockstep: batches the frames of a recording, and of other scenes that run beside it; None
+            takes frame by frame, as a live source always does.
 
     Attributes:
         info: describes the scene; ``frame_names`` and ``skipped`` are those of the source.
-        seconds: time spent in each stage so far, of all threads together.
 
     Raises:
         InputError: a source that lacks what a backbone needs; and while iterating, whatever is
             wrong with a frame.
     """
 
-    def __init__(self, source: Source, backbones: Backbones) -> None:
+    def __init__(
+        self, source: Source, backbones: Backbones, lockstep: Lockstep | None = None
+    ) -> None:
         self.source = source
         self.transform = backbones.transform(source)
+        self._lockstep = lockstep
         self._stages: dict[str, Any] = {
             "geometry": backbones.geometry(source, self.transform),
             "semantics": backbones.semantics,
             "masks": backbones.masks(source, self.transform),
         }
-        self.seconds: dict[str, float] = dict.fromkeys(("image", *STAGES), 0.0)
+        self._times = StageTimes(("wait", "image", *STAGES))
         self.info = self._describe()
 
     @property
@@ -55,37 +60,54 @@ class Bridge:
         """``(name, reason)`` of each source frame left out."""
         return self.source.skipped
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time spent in each stage so far, of all threads together.
+
+        ``wait`` is for frames to be read and prepared. A batch counts in equal shares.
+        """
+        return self._times.seconds
+
     def frames(self) -> Iterator[tuple[str, Frame]]:
         """Yields ``(name, frame)`` in order.
 
-        Arrays are NumPy's, or tensors on the device of the backbone that made them.
+        Arrays are NumPy's, or tensors on the device of the backbone that made them; in lockstep,
+        on the host.
         """
-        for source, image, done in in_order(self._tasks(), THREADS, ahead=2 * THREADS):
-            for stage in STAGES:
-                if stage not in done:
-                    done[stage] = self._run(stage, source, image)
-            yield source.name, _assemble(source, image, **done)
+        live = not self.source.names
+        with closing(self._items(1 if live else AHEAD)) as items:
+            if self._lockstep is not None and not live:
+                yield from self._lockstep.run(items)
+                return
+            for item in items:
+                (finish,) = run_together([item])
+                yield finish()
 
-    def _tasks(self) -> Iterator[partial]:
+    def _items(self, ahead: int) -> Generator[Item]:
+        """Frames with what threads can tell of them."""
+        with closing(in_order(self._tasks(), THREADS, ahead)) as prepared:
+            while True:
+                with timed("wait", [self._times]):
+                    item = next(prepared, None)
+                if item is None:
+                    return
+                yield item
+
+    def _tasks(self) -> Iterator[partial[Item]]:
         for index, frame in enumerate(self.source):
             if index == 0:
                 self._stages["geometry"].begin(frame)
-            yield partial(self._run_threaded, frame)
+            yield partial(self._prepare, frame)
 
-    def _run_threaded(self, source: SourceFrame) -> tuple[SourceFrame, np.ndarray, dict[str, Any]]:
-        image = self._timed("image", self.transform.image, source.image)
-        threaded = [stage for stage in STAGES if self._stages[stage].threaded]
-        return source, image, {stage: self._run(stage, source, image) for stage in threaded}
-
-    def _run(self, stage: str, source: SourceFrame, image: np.ndarray) -> Any:
-        arguments = (image,) if stage == "semantics" else (source, image)
-        return self._timed(stage, self._stages[stage], *arguments)
-
-    def _timed(self, stage: str, function: Callable, *arguments: Any) -> Any:
-        start = time.perf_counter()
-        result = function(*arguments)
-        self.seconds[stage] += time.perf_counter() - start
-        return result
+    def _prepare(self, source: SourceFrame) -> Item:
+        with timed("image", [self._times]):
+            image = self.transform.image(source.image)
+        told = {}
+        for name, stage in self._stages.items():
+            if stage.threaded:
+                with timed(name, [self._times]):
+                    told[name] = stage(image) if name == "semantics" else stage(source, image)
+        return Item(source, image, told, self._stages, self._times)
 
     def _describe(self) -> SceneInfo:
         geometry, semantics, masks = (self._stages[stage] for stage in STAGES)
@@ -109,36 +131,7 @@ class Bridge:
         )
 
 
-def _assemble(
-    source: SourceFrame, image: np.ndarray, geometry: Any, semantics: Any, masks: Masks
-) -> Frame:
-    planes = pack_masks(masks.masks)
-    valid, scores = _pad(masks, planes.shape[-1] * 32)
-    half = POINT_STRIDE // 2
-    return Frame(
-        features_3d=geometry.features_3d,
-        features_2d=semantics,
-        points=geometry.points,
-        confidence=geometry.confidence,
-        colors=np.ascontiguousarray(image[half::POINT_STRIDE, half::POINT_STRIDE]),
-        T_world_from_cam=geometry.T_world_from_cam,
-        intrinsics=geometry.intrinsics,
-        masks=planes,
-        mask_valid=valid,
-        mask_scores=scores,
-        timestamp=np.array(source.timestamp, np.float64),
-        state_attention=geometry.state_attention,
-    )
-
-
 def _backbone(made_by: Made, channels: int) -> Backbone:
     return Backbone(
         made_by.name, channels, made_by.config, made_by.weights_sha256, code_version=__version__
     )
-
-
-def _pad(masks: Masks, capacity: int) -> tuple[np.ndarray, np.ndarray]:
-    """``mask_valid`` and ``mask_scores`` of bit planes with room for ``capacity`` masks."""
-    scores = np.zeros(capacity, np.float32)
-    scores[: len(masks.scores)] = masks.scores
-    return np.arange(capacity) < len(masks.scores), scores

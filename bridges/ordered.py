@@ -1,14 +1,14 @@
 """Work ahead in threads, results in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def in_order(tasks: Iterable[Callable[[], T]], threads: int, ahead: int) -> Iterator[T]:
+def in_order(tasks: Iterable[Callable[[], T]], threads: int, ahead: int) -> Generator[T]:
     """Runs tasks in threads and yields what they return, in the order of the tasks.
 
     Args:

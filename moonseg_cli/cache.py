@@ -40,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_runners(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "--scenes-at-once",
+        type=int,
+        default=0,
+        metavar="B",
+        help="scenes that advance together, a frame of each as one batch of the models (or B frames"
+        " of one scene, in a worker); default: 8 on a GPU, else 1",
+    )
+    group.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes, each a scene at a time"
     )
     group.add_argument(
@@ -73,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
         args.source, Path(args.out), args.masks, args.stride, args.max_frames, args.shard
     )
     try:
-        with open_runner(config, len(scenes.jobs), args.workers, args.ray) as runner:
+        with open_runner(
+            config, len(scenes.jobs), args.workers, args.ray, args.scenes_at_once
+        ) as runner:
             plan = make_plan(runner, scenes, args.overwrite)
             if plan.failed and not plan.todo:
                 return report.failures(plan.failed, scenes)

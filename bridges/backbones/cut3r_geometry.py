@@ -1,46 +1,30 @@
 """Geometry as CUT3R predicts it, from images alone."""
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from bridges.backbones.cut3r import (
-    Cut3r,
-    Cut3rOutput,
-    Cut3rStream,
-    GraphedCut3r,
-    UpdateRule,
-    normalise_images,
-)
+from bridges.backbones.cut3r import Cut3rOutput, Cut3rState, Cut3rStream, normalise_images
+from bridges.backbones.cut3r_runner import Cut3rRunner, Cut3rSettings, make_runner, rows
 from bridges.backbones.interfaces import POINT_STRIDE, Geometry
 from moonseg_jax.structs import SourceFrame
 
-
-@dataclass(frozen=True)
-class Cut3rSettings:
-    """How CUT3R is run.
-
-    Attributes:
-        update_rule: of its state.
-        reset_every: frames after which the state starts anew; 0 = never.
-        state_attention: whether A is given.
-    """
-
-    update_rule: UpdateRule = "cut3r"
-    reset_every: int = 0
-    state_attention: bool = False
+__all__ = ["Cut3rGeometry", "Cut3rSettings", "SceneStream", "make_runner"]
 
 
 class Cut3rGeometry:
-    """One scene, frame by frame: the world is the first camera's frame, lengths in scene units.
+    """One scene: the world is the first camera's frame, lengths in scene units.
 
     Points and confidences are those of the world-view head (the paper's X_t), taken at the centres
     of cells; features are D1, state attention D2.
 
     Args:
-        runner: the model, or its captured step for the size of these images.
+        runner: the model, shared by scenes of one image size.
         weights_sha256: of its tensors.
         settings: how to run it.
     """
@@ -50,25 +34,21 @@ class Cut3rGeometry:
     units = "scene"
     poses = "predicted"
 
-    def __init__(
-        self,
-        runner: Cut3r | GraphedCut3r,
-        weights_sha256: str,
-        settings: Cut3rSettings,
-    ) -> None:
-        self._model = runner.model if isinstance(runner, GraphedCut3r) else runner
+    def __init__(self, runner: Cut3rRunner, weights_sha256: str, settings: Cut3rSettings) -> None:
+        self.runner = runner
         self.weights_sha256 = weights_sha256
-        self.channels = self._model.config.width
-        self.state_tokens = self._model.config.state_tokens if settings.state_attention else 0
+        self.channels = runner.model.config.width
+        self.state_tokens = runner.model.config.state_tokens if settings.state_attention else 0
         self.settings = settings
-        self._stream = Cut3rStream(runner, settings.update_rule, settings.reset_every)
+        self.stream = SceneStream(runner, settings.update_rule, settings.reset_every)
 
     @property
     def config(self) -> dict[str, Any]:
         """What defines the numbers, for the cache's provenance."""
+        model = self.runner.model
         return {
-            "variant": self._model.config.name,
-            "dtype": str(self._model.decoder.embed.weight.dtype).removeprefix("torch."),
+            "variant": model.config.name,
+            "dtype": str(model.decoder.embed.weight.dtype).removeprefix("torch."),
             "points": "world",
             "update_rule": self.settings.update_rule,
             "reset_every": self.settings.reset_every,
@@ -76,36 +56,101 @@ class Cut3rGeometry:
 
     def begin(self, first: SourceFrame) -> None:
         """Forgets what was."""
-        self._stream.begin()
+        self.stream.begin()
 
     def __call__(self, frame: SourceFrame, image: np.ndarray) -> Geometry:
         """Reconstructs the next frame; tensors on the model's device."""
-        pixels = normalise_images(image[None], self._model.initial_tokens.device)
-        return _at_cells(self._stream(pixels, with_attention=self.settings.state_attention))
+        return self.batch([self], image[None])[0]
+
+    @staticmethod
+    def batch(
+        scenes: Sequence["Cut3rGeometry"],
+        images: np.ndarray | Tensor,
+        room: tuple[int, int] = (1, 1),
+    ) -> list[Geometry]:
+        """Reconstructs the next frames of several scenes, or several frames of one.
+
+        All images are encoded at once; then a step takes a frame of each scene.
+
+        Args:
+            scenes: of one runner; whose each image is. Images of one scene are in order.
+            images: ``[n H W 3]`` uint8.
+            room: the most images, and the most scenes, that will ever come.
+        """
+        runner = scenes[0].runner
+        pixels = normalise_images(images, runner.model.initial_tokens.device)
+        tokens = runner.encode(pixels, room[0])
+        told: dict[int, Geometry] = {}
+        for members in _rounds(scenes):
+            advanced = _step([scenes[i] for i in members], tokens[members], room[1])
+            told |= dict(zip(members, advanced, strict=True))
+        return [told[i] for i in range(len(scenes))]
 
 
-def make_runner(
-    model: Cut3r, image_size: tuple[int, int], settings: Cut3rSettings
-) -> Cut3r | GraphedCut3r:
-    """On a GPU the step captured for one image size; the model itself elsewhere."""
-    if model.initial_tokens.device.type != "cuda":
-        return model
-    attention = settings.state_attention
-    return GraphedCut3r(
-        model, image_size, with_attention=attention, update_rule=settings.update_rule
+class SceneStream(Cut3rStream):
+    """A scene's stream whose step may be run elsewhere, together with other scenes'."""
+
+    @torch.no_grad()
+    def advance(self, tokens: Tensor, told: Cut3rOutput, after: Cut3rState) -> Cut3rOutput:
+        """Goes on from a step that was run on this stream's state; see `step_encoded`."""
+        self.state = after
+        output = self._chained(told)
+        self._age += 1
+        if self._age == self.reset_every:
+            self._reset(tokens, output.T_world_from_cam)
+        return output
+
+
+def _step(scenes: Sequence[Cut3rGeometry], tokens: Tensor, room: int) -> list[Geometry]:
+    """The next frame of each scene, as one batch; ``tokens [b h w c]``."""
+    states = [scene.stream.state for scene in scenes]
+    state = Cut3rState(
+        *(torch.cat([getattr(s, f.name) for s in states]) for f in fields(Cut3rState))
+    )
+    settings = scenes[0].settings
+    told, after = scenes[0].runner.step_encoded(
+        tokens, state, None, settings.state_attention, settings.update_rule, room
+    )
+    told, geometry = _at_cells(told), []
+    for i, scene in enumerate(scenes):
+        row = rows(told, i, i + 1)
+        output = scene.stream.advance(tokens[i : i + 1], row, rows(after, i, i + 1))
+        geometry.append(_geometry(output))
+    return geometry
+
+
+def _rounds(scenes: Sequence[Cut3rGeometry]) -> list[list[int]]:
+    """Indices in rounds: the first of each scene, the second of each scene, ..."""
+    seen: Counter[int] = Counter()
+    rounds: defaultdict[int, list[int]] = defaultdict(list)
+    for i, scene in enumerate(scenes):
+        rounds[seen[id(scene)]].append(i)
+        seen[id(scene)] += 1
+    return list(rounds.values())
+
+
+def _at_cells(output: Cut3rOutput) -> Cut3rOutput:
+    """Points at the pointmap's stride, and features, in the cache's precisions."""
+    half = POINT_STRIDE // 2
+    cells = (slice(None), *(slice(half, None, POINT_STRIDE),) * 2)
+    attention = output.state_attention
+    return replace(
+        output,
+        points_world=output.points_world[cells].float().contiguous(),
+        conf_world=output.conf_world[cells].float().contiguous(),
+        features=output.features.to(torch.float16).contiguous(),
+        state_attention=None if attention is None else attention.to(torch.float16).contiguous(),
     )
 
 
-def _at_cells(output: Cut3rOutput) -> Geometry:
-    """The first scene of a batch, at the pointmap's stride, in the cache's precisions."""
-    half = POINT_STRIDE // 2
-    cells = (slice(half, None, POINT_STRIDE),) * 2
+def _geometry(output: Cut3rOutput) -> Geometry:
+    """Of the only scene of a batch, as `_at_cells` left it."""
     attention = output.state_attention
     return Geometry(
-        points=output.points_world[0][cells].float().contiguous(),
-        confidence=output.conf_world[0][cells].float().contiguous(),
-        features_3d=output.features[0].to(torch.float16).contiguous(),
+        points=output.points_world[0],
+        confidence=output.conf_world[0],
+        features_3d=output.features[0],
         T_world_from_cam=output.T_world_from_cam[0].float(),
         intrinsics=output.intrinsics[0].float(),
-        state_attention=None if attention is None else attention[0].to(torch.float16).contiguous(),
+        state_attention=None if attention is None else attention[0],
     )

@@ -44,8 +44,10 @@ class Made(Protocol):
 
     Attributes:
         name: as on the command line.
-        threaded: may be called from several threads at once, on frames in any order; else the
-            bridge calls it from one thread, frame after frame.
+        threaded: may be called from several threads at once, on frames in any order; else it has
+            ``batch``, which the bridge calls from one thread with the next frames of one scene or
+            of several: ``batch(images)`` of semantics and masks, ``batch(scenes, images, room)`` of
+            geometry (see `Cut3rGeometry.batch`).
     """
 
     name: str

@@ -41,8 +41,10 @@ def execute(runner: Runner, plan: Plan) -> Iterator[tuple[Job, Done | Failed]]:
 
     Ends early when the disk is full. Scenes in flight when it is closed leave nothing behind.
     """
-    with SceneBars(len(plan.todo), plan.frames) as bars:
-        for job, event in runner.run(cache_scene, list(plan.todo)):
+    # Only images of one size fit into one batch.
+    jobs = sorted(plan.todo, key=lambda job: plan.todo[job].image_size)
+    with SceneBars(len(jobs), plan.frames) as bars:
+        for job, event in runner.run(cache_scene, jobs):
             if isinstance(event, Progress):
                 bars.update(job.name, event.frames, event.total)
             elif isinstance(event, Done | Failed):

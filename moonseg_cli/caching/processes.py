@@ -21,11 +21,18 @@ STOP_SECONDS = 20.0
 
 
 class ProcessWorkers:
-    """Processes that share the machine's GPUs evenly; each is known by the pipe to it."""
+    """Processes that share the machine's GPUs evenly; each is known by the pipe to it.
 
-    def __init__(self, config: BridgeConfig, count: int) -> None:
+    Args:
+        config: of the backbones of each.
+        count: how many.
+        frames: of a scene that the models are given at a time; 0 = as suits the device.
+    """
+
+    def __init__(self, config: BridgeConfig, count: int, frames: int = 0) -> None:
         self.count = count
         self._config = config
+        self._frames = frames
         self._processes: dict[Connection, BaseProcess] = {}
         self._gpus = visible_gpus() if config.device in ("auto", "cuda") else []
         self._gpu_of: dict[Connection, str] = {}
@@ -36,7 +43,7 @@ class ProcessWorkers:
         if self._gpus:
             load = Counter(self._gpu_of[worker] for worker in self._processes)
             self._gpu_of[ours] = min(self._gpus, key=load.__getitem__)
-        arguments = (theirs, self._config, self._gpu_of.get(ours))
+        arguments = (theirs, self._config, self._frames, self._gpu_of.get(ours))
         self._processes[ours] = _SPAWN.Process(target=serve, args=arguments, daemon=True)
         self._processes[ours].start()
         theirs.close()  # So that the worker's death closes the pipe.
@@ -72,13 +79,13 @@ class ProcessWorkers:
             return Died(f"exit code {process.exitcode}")
 
 
-def serve(connection: Connection, config: BridgeConfig, gpu: str | None) -> None:
+def serve(connection: Connection, config: BridgeConfig, frames: int, gpu: str | None) -> None:
     """A worker's life: load the backbones, then one task after the other until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent tidies up.
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # Before anything asks CUDA.
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    worker = Worker(config)
+    worker = Worker(config, frames)
     try:
         _tell(connection, worker.begin())
         while True:

@@ -22,12 +22,13 @@ class RayWorkers:
         config: backbones of every actor.
         address: of the cluster; empty: the one that Ray finds, else one of this machine's own.
         count: how many actors; 0 = as the cluster has room.
+        frames: of a scene that the models are given at a time; 0 = as suits the device.
 
     Raises:
         InputError: Ray is not installed, or there is no cluster at ``address``.
     """
 
-    def __init__(self, config: BridgeConfig, address: str, count: int) -> None:
+    def __init__(self, config: BridgeConfig, address: str, count: int, frames: int = 0) -> None:
         self._ray = _connect(address)
         resources = self._ray.cluster_resources()
         gpus = 0 if config.device == "cpu" else int(resources.get("GPU", 0))
@@ -40,13 +41,14 @@ class RayWorkers:
             runtime_env={"env_vars": {"OMP_NUM_THREADS": _threads()}},
         )(Worker)
         self._config = config
+        self._frames = frames
         self._actors: list[Any] = []
         self._streams: dict[Any, int] = {}
 
     def start(self) -> int:
         """Starts one more worker."""
         worker = len(self._actors)
-        self._actors.append(self._actor.remote(self._config))
+        self._actors.append(self._actor.remote(self._config, self._frames))
         self._listen(worker, "begin")
         return worker
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, Self
 
 from bridges.bridge import BridgeConfig
+from bridges.lockstep import frames_at_once
 from moonseg_cli.caching.jobs import Job
+from moonseg_cli.caching.threads import ThreadWorkers
 from moonseg_cli.caching.work import Cause, Died, Event, Failed, Progress, Ready, Task, Worker
 from moonseg_jax.structs import InputError
 
@@ -33,16 +35,16 @@ class Runner(Protocol):
 
 
 class InProcess:
-    """One scene after the other, in this process."""
+    """One scene after the other, in this thread."""
 
-    def __init__(self, config: BridgeConfig) -> None:
-        self._worker = Worker(config)
+    def __init__(self, config: BridgeConfig, frames: int = 0) -> None:
+        self._worker = Worker(config, frames)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass
+        self._worker.close()
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Event]]:
         """As `Runner` says."""
@@ -160,7 +162,9 @@ def _lost(event: Died) -> Failed:
     )
 
 
-def open_runner(config: BridgeConfig, jobs: int, workers: int, ray: str | None) -> Runner:
+def open_runner(
+    config: BridgeConfig, jobs: int, workers: int, ray: str | None, scenes_at_once: int = 0
+) -> Runner:
     """Chooses who works.
 
     Args:
@@ -168,18 +172,27 @@ def open_runner(config: BridgeConfig, jobs: int, workers: int, ray: str | None) 
         jobs: how many scenes there are: more workers would be idle.
         workers: processes, or actors of Ray; 0 = this process, or as the cluster has room.
         ray: a cluster's address; empty for the one Ray finds or starts; None = no Ray.
+        scenes_at_once: that this process runs in lockstep, or frames of a scene where it, or
+            another worker, has one scene; 0 = as suits the device.
 
     Raises:
-        InputError: Ray is not installed, there is no such cluster, or no such number of workers.
+        InputError: Ray is not installed, there is no such cluster, or no such number of workers or
+            scenes.
     """
+    if scenes_at_once < 0:
+        raise InputError(f"--scenes-at-once={scenes_at_once}: give a number, or 0 for any.")
     if workers < 0:
         raise InputError(f"--workers={workers}: give a number of processes, or 0.")
     if ray is not None:
         from moonseg_cli.caching.ray_workers import RayWorkers
 
-        return Pool(RayWorkers(config, ray, workers), jobs)
+        return Pool(RayWorkers(config, ray, workers, scenes_at_once), jobs)
     if min(workers, jobs) > 1:
         from moonseg_cli.caching.processes import ProcessWorkers
 
-        return Pool(ProcessWorkers(config, workers), jobs)
-    return InProcess(config)
+        return Pool(ProcessWorkers(config, workers, scenes_at_once), jobs)
+    frames = scenes_at_once or frames_at_once(config)
+    scenes = min(frames, jobs)
+    if scenes > 1:
+        return Pool(ThreadWorkers(Worker(config, frames, scenes), scenes), jobs)
+    return InProcess(config, frames)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
@@ -10,6 +11,7 @@ from enum import Enum
 
 from bridges.bridge import Bridge, BridgeConfig, load_backbones
 from bridges.loading import Backbones
+from bridges.lockstep import Lockstep, frames_at_once
 from bridges.sources import open_source
 from moonseg_cli.arrays import on_host
 from moonseg_cli.caching.jobs import Job
@@ -19,6 +21,7 @@ from moonseg_jax.structs import InputError, SceneInfo
 
 EXPECTED_WORDS = 2  # Up to 64 masks a frame, as in training; compressed, they hardly count.
 REPORT_EVERY = 0.2  # Seconds between two reports of progress.
+_OPENING = threading.Lock()  # What backbones keep for an image size, one scene at a time makes.
 
 
 class Cause(Enum):
@@ -56,6 +59,7 @@ class Described:
 
     Attributes:
         frames: of the recording, after stride and limit.
+        image_size: ``(H, W)`` of the processed images.
         num_bytes: estimate for the disk.
         old_bytes: what a cache that is there already takes.
         difference: what the cache that is there already was made with instead; empty where it
@@ -63,6 +67,7 @@ class Described:
     """
 
     frames: int
+    image_size: tuple[int, int]
     num_bytes: int
     old_bytes: int = 0
     difference: str | None = None
@@ -104,21 +109,22 @@ class Failed:
 
 Result = Described | Done | Failed
 Event = Ready | Died | Progress | Result
-Task = Callable[[Job, Backbones], Generator[Event]]
+Models = Backbones | Lockstep
+Task = Callable[[Job, Models], Generator[Event]]
 
 
-def describe(job: Job, backbones: Backbones) -> Generator[Event]:
+def describe(job: Job, models: Models) -> Generator[Event]:
     """Opens a scene and says what caching it will take; writes nothing."""
-    info = _bridge(job, backbones).info
+    info = _bridge(job, models).info
     frames = _count(job, info)
     size = frames * bytes_per_frame(info, EXPECTED_WORDS)
     old = sum(f.stat().st_size for f in job.out.rglob("*") if f.is_file())
-    yield Described(frames, size, old, difference(job.out, info))
+    yield Described(frames, info.image_size, size, old, difference(job.out, info))
 
 
-def cache_scene(job: Job, backbones: Backbones) -> Generator[Event]:
+def cache_scene(job: Job, models: Models) -> Generator[Event]:
     """Runs the backbones over a scene and commits its cache, replacing an older one."""
-    bridge = _bridge(job, backbones)
+    bridge = _bridge(job, models)
     names, total = [], _count(job, bridge.info)
     yield Progress(0, total)
     reported = time.monotonic()
@@ -143,21 +149,36 @@ def cache_scene(job: Job, backbones: Backbones) -> Generator[Event]:
 
 
 class Worker:
-    """Holds the backbones of a process and works on one scene after the other."""
+    """Holds the backbones of a process, for one scene after the other or for several at once.
 
-    def __init__(self, config: BridgeConfig) -> None:
+    Args:
+        config: of the backbones.
+        frames: that the models are given at a time; 0 = as suits the device.
+        scenes: that will be worked on at once, each in a thread of its own.
+    """
+
+    def __init__(self, config: BridgeConfig, frames: int = 0, scenes: int = 1) -> None:
         self._config = config
-        self._backbones: Backbones | None = None
+        self._frames = frames
+        self._scenes = scenes
+        self._models: Models | None = None
 
-    def load(self) -> Backbones:
+    def load(self) -> Models:
         """The backbones, loaded when first asked for.
 
         Raises:
             InputError: weights or packages are missing.
         """
-        if self._backbones is None:
-            self._backbones = load_backbones(self._config)
-        return self._backbones
+        if self._models is None:
+            backbones = load_backbones(self._config)
+            frames = self._frames or frames_at_once(self._config)
+            self._models = Lockstep(backbones, frames, self._scenes) if frames > 1 else backbones
+        return self._models
+
+    def close(self) -> None:
+        """Ends what runs in the background; no scene may be worked on."""
+        if isinstance(self._models, Lockstep):
+            self._models.close()
 
     def begin(self) -> Generator[Event]:
         """Loads the backbones; `Ready`, or `Failed`."""
@@ -183,12 +204,15 @@ def failure(error: Exception) -> Failed:
     return Failed(f"{type(error).__name__}: {error}", Cause.CRASH, traceback.format_exc())
 
 
-def _bridge(job: Job, backbones: Backbones) -> Bridge:
+def _bridge(job: Job, models: Models) -> Bridge:
+    lockstep = models if isinstance(models, Lockstep) else None
+    backbones = models.backbones if isinstance(models, Lockstep) else models
     source = open_source(job.source, stride=job.stride, max_frames=job.max_frames)
     # What is heavy is shared; the folder of masks is the scene's own.
     of_scene = copy.copy(backbones)
     of_scene.config = dataclasses.replace(backbones.config, masks=job.masks)
-    return Bridge(source, of_scene)
+    with _OPENING:
+        return Bridge(source, of_scene, lockstep)
 
 
 def _count(job: Job, info: SceneInfo) -> int:

@@ -1,0 +1,115 @@
+"""CUT3R's step for any number of images and scenes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from bridges.backbones.cut3r import Cut3r, Cut3rOutput, Cut3rState, GraphedCut3r, UpdateRule
+
+T = TypeVar("T", Cut3rOutput, Cut3rState)
+
+
+@dataclass(frozen=True)
+class Cut3rSettings:
+    """How CUT3R is run.
+
+    Attributes:
+        update_rule: of its state.
+        reset_every: frames after which the state starts anew; 0 = never.
+        state_attention: whether A is given.
+    """
+
+    update_rule: UpdateRule = "cut3r"
+    reset_every: int = 0
+    state_attention: bool = False
+
+
+class Cut3rRunner:
+    """The model, for any number of images and scenes at once.
+
+    A GPU runs steps that were captured for a batch. Capturing and compiling take long, so what is
+    smaller than a batch that is known already is padded to it.
+
+    Args:
+        model: to run.
+        image_size: ``(H, W)``.
+        settings: how.
+    """
+
+    def __init__(self, model: Cut3r, image_size: tuple[int, int], settings: Cut3rSettings) -> None:
+        self.model = model
+        self.image_size = image_size
+        self.settings = settings
+        self.on_gpu = model.initial_tokens.device.type == "cuda"
+        self._encoded: set[int] = set()
+        self._steps: dict[int, GraphedCut3r] = {}
+
+    def init_state(self, batch: int = 1) -> Cut3rState:
+        """As `Cut3r.init_state`."""
+        return self.model.init_state(batch)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, room: int = 1) -> Tensor:
+        """As `Cut3r.encode`; ``room`` is how many images will come at most."""
+        if not self.on_gpu:
+            return self.model.encode(images)
+        size = _batch_for(len(images), self._encoded, room)
+        self._encoded.add(size)
+        step = self._steps.get(size)
+        encode = self.model.encode if step is None else step.encode
+        return encode(_pad(images, size))[: len(images)]
+
+    @torch.no_grad()
+    def step_encoded(
+        self,
+        tokens: Tensor,
+        state: Cut3rState,
+        masks: Tensor | None = None,
+        with_attention: bool = False,
+        update_rule: UpdateRule = "cut3r",
+        room: int = 1,
+    ) -> tuple[Cut3rOutput, Cut3rState]:
+        """As `Cut3r.step_encoded`; ``room`` is how many scenes will come at most."""
+        if not self.on_gpu:
+            return self.model.step_encoded(tokens, state, masks, with_attention, update_rule)
+        size = _batch_for(len(tokens), self._steps, room)
+        if size not in self._steps:
+            self._steps[size] = self._capture(size)
+        padded = Cut3rState(*(_pad(getattr(state, f.name), size) for f in fields(state)))
+        told, after = self._steps[size].step_encoded(
+            _pad(tokens, size), padded, None, with_attention, update_rule
+        )
+        return rows(told, 0, len(tokens)), rows(after, 0, len(tokens))
+
+    def _capture(self, batch: int) -> GraphedCut3r:
+        return GraphedCut3r(
+            self.model,
+            self.image_size,
+            batch,
+            with_attention=self.settings.state_attention,
+            update_rule=self.settings.update_rule,
+        )
+
+
+def make_runner(model: Cut3r, image_size: tuple[int, int], settings: Cut3rSettings) -> Cut3rRunner:
+    """The model as scenes of one image size share it."""
+    return Cut3rRunner(model, image_size, settings)
+
+
+def _batch_for(count: int, known: Iterable[int], room: int) -> int:
+    """The smallest batch known that holds so many; else a new one, with room for what may come."""
+    return min((size for size in known if size >= count), default=max(count, room))
+
+
+def _pad(x: Tensor, size: int) -> Tensor:
+    """``[n ...]`` to ``[size ...]``, the last row repeated."""
+    return x if len(x) == size else torch.cat([x, x[-1:].expand(size - len(x), *x.shape[1:])])
+
+
+def rows(x: T, start: int, stop: int) -> T:
+    """Scenes ``start .. stop - 1`` of a batch."""
+    values = {f.name: getattr(x, f.name) for f in fields(x)}
+    return replace(x, **{n: v[start:stop] for n, v in values.items() if v is not None})
