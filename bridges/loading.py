@@ -166,15 +166,27 @@ def _placement(config: BridgeConfig) -> tuple[str, Any]:
         import torch
     except ImportError:
         raise InputError(
-            f"{' and '.join(sorted(neural))} need PyTorch: pip install 'moonseg-jax[torch]'."
+            f"PyTorch is needed for {' and '.join(sorted(neural))}: pip install"
+            " 'moonseg-jax[torch]'."
         ) from None
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(config.device, torch.cuda.device_count())
     dtype = config.dtype
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
     return device, getattr(torch, dtype)
+
+
+def _device(name: str, gpus: int) -> str:
+    """A device that is there, of those that PyTorch sees."""
+    if name == "auto":
+        return "cuda" if gpus else "cpu"
+    there = ["cpu", *(["cuda"] if gpus else []), *(f"cuda:{index}" for index in range(gpus))]
+    if name not in there:
+        raise InputError(
+            f"--device={name} is no device that PyTorch sees here: use auto or"
+            f" {' or '.join(there)}; `moonseg doctor` says what was found."
+        )
+    return name
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "tens
 OPTIONAL = {
     "torch": ("torch", "the neural backbones"),
     "transformers": ("torch", "--semantic=dinov3 and --masks=sam2"),
-    "ray": ("ray", "caching over several GPUs or machines"),
+    "ray": ("cluster", "caching over several GPUs or machines"),
     "viser": ("viewer", "the browser viewer"),
 }
 

@@ -83,7 +83,7 @@ class Stopwatch:
         """Median time of a frame, and frames per second over all after the first ones."""
         laps = np.diff(self._laps)
         steady = laps[self.WARM_UP :] if len(laps) > self.WARM_UP else laps
-        return (
-            f"{len(steady) / steady.sum():.1f} frames/s, median {1e3 * np.median(steady):.1f} ms"
-            f" (the first {len(laps) - len(steady)} took {laps.sum() - steady.sum():.1f} s)"
-        )
+        first = len(laps) - len(steady)
+        apart = f" (the first {first} took {laps[:first].sum():.1f} s)" if first else ""
+        rate = len(steady) / steady.sum()
+        return f"{rate:.3g} frames/s, median {1e3 * np.median(steady):.1f} ms{apart}"

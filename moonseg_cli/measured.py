@@ -27,6 +27,10 @@ class RecordedFrames:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not self.path.exists():
+            raise InputError(
+                f"{path} does not exist: give the folder of a recording, or its .sens file"
+            )
         if not (self.path.is_dir() or self.path.suffix.lower() == ".sens"):
             raise InputError(
                 f"{path} is no recording with poses: give the folder of one, or a .sens file"

@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,16 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default: the shipped weights that fit the features",
     )
     parser.add_argument("--out", required=True, metavar="RESULT", help="predictions folder")
+    _add_source_flags(parser)
+    parser.set_defaults(config=None)  # Takes --config.group.field=value.
+
+
+def _add_source_flags(parser: argparse.ArgumentParser) -> None:
     live = parser.add_argument_group("with --source")
     live.add_argument("--stride", type=int, default=1, help="take every N-th frame")
     live.add_argument("--max-frames", type=int, default=0, help="stop after so many; 0 = all")
     add_backbones(parser)
-    parser.set_defaults(config=None)  # Takes --config.group.field=value.
 
 
 def run(args: argparse.Namespace) -> None:
     """Segments, writes the predictions folder and its picture, says what was found."""
+    from moonseg_jax.eval import check_writable
+
+    check_writable(Path(args.out))
     if args.cache:
+        _check_no_source_flags(args)
         count = segment_cache(args.cache, args.out, args.checkpoint, args.overrides)
     else:
         count = segment_source(
@@ -57,6 +65,23 @@ def run(args: argparse.Namespace) -> None:
             max_frames=args.max_frames,
         )
     print(f"{args.out}: {count} instances")
+
+
+def _check_no_source_flags(args: argparse.Namespace) -> None:
+    """A cache has its frames and features: what chooses others would do nothing, unnoticed."""
+    from moonseg_jax.structs import InputError
+
+    parser = argparse.ArgumentParser()
+    _add_source_flags(parser)
+    defaults = vars(parser.parse_args([]))
+    given = [
+        f"--{name.replace('_', '-')}" for name in defaults if getattr(args, name) != defaults[name]
+    ]
+    if given:
+        raise InputError(
+            f"{' '.join(given)} cannot change {args.cache}, which was made already: give it to"
+            " `moonseg cache`, or use --source."
+        )
 
 
 @dataclass(frozen=True)
@@ -124,10 +149,13 @@ def segment_source(
         InputError: whatever is wrong with the source, the weights, or their fit.
     """
     from bridges.bridge import Bridge, load_backbones
-    from bridges.sources import open_source
+    from bridges.sources import open_source, scene_name
+    from moonseg_cli.caching.jobs import SCENE
     from moonseg_cli.live import LiveRecording, Stopwatch
 
-    bridge = Bridge(open_source(source, stride, max_frames), load_backbones(config))
+    opened = open_source(source, stride, max_frames)
+    masks = config.masks.replace(SCENE, scene_name(opened.path))
+    bridge = Bridge(opened, load_backbones(replace(config, masks=masks)))
     core = load_core(checkpoint, bridge.info, overrides or [])
     recording, watch = LiveRecording(bridge), Stopwatch()
     frames = track(recording.frames(), "segment", total=len(bridge.source) or None)

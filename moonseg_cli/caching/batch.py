@@ -42,7 +42,7 @@ def execute(runner: Runner, plan: Plan) -> Iterator[tuple[Job, Done | Failed]]:
     Ends early when the disk is full. Scenes in flight when it is closed leave nothing behind.
     """
     # Only images of one size fit into one batch.
-    jobs = sorted(plan.todo, key=lambda job: plan.todo[job].image_size)
+    jobs = sorted(plan.todo, key=lambda job: (plan.todo[job].image_size, job.name))
     with SceneBars(len(jobs), plan.frames) as bars:
         for job, event in runner.run(cache_scene, jobs):
             if isinstance(event, Progress):

@@ -1,6 +1,6 @@
 """One self-describing, checksummed store a scene: what the frozen backbones said about it."""
 
-from moonseg_jax.cache.disk import DiskFullError
+from moonseg_jax.cache.disk import DiskFullError, disk_errors
 from moonseg_jax.cache.manifest import is_cache
 from moonseg_jax.cache.reader import CacheReader
 from moonseg_jax.cache.schema import SCHEMA_VERSION, SHARD_FRAMES, bytes_per_frame
@@ -15,5 +15,6 @@ __all__ = [
     "DiskFullError",
     "bytes_per_frame",
     "discard_leftovers",
+    "disk_errors",
     "is_cache",
 ]

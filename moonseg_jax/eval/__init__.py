@@ -7,6 +7,7 @@ from moonseg_jax.eval.ground_truth import GroundTruth, load_ground_truth
 from moonseg_jax.eval.overlaps import SceneOverlaps, count_overlaps
 from moonseg_jax.eval.predictions import (
     Predictions,
+    check_writable,
     read_predictions,
     write_metrics,
     write_predictions,
@@ -17,6 +18,7 @@ __all__ = [
     "Predictions",
     "SceneOverlaps",
     "average_precision",
+    "check_writable",
     "count_overlaps",
     "evaluate",
     "export_predictions",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from moonseg_jax.cache import disk_errors
 from moonseg_jax.eval.associate import associate
 from moonseg_jax.eval.ground_truth import load_ground_truth
 from moonseg_jax.eval.predictions import Predictions, read_predictions
@@ -51,21 +52,22 @@ def export_predictions(
         association, measured: how the result reaches the vertices, as in `associate`.
 
     Raises:
-        InputError: unusable input, or `out` is a folder with something in it.
+        InputError: unusable input, or `out` cannot be written or is a folder with something in it.
     """
     if format not in FORMATS:
         raise InputError(f"--format {format} is unknown: choose from {', '.join(FORMATS)}")
     read, out = read_predictions(predictions), Path(out)
+    if format != "scannet" and out.is_dir():
+        raise InputError(f"{out} is a folder: --out must name a file")
     labelled = _on_points(read, ground_truth, association, measured)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if format == "npz":
-        _check_file(out)
-        _write_npz(out, labelled)
-    elif format == "scannet":
-        _write_scannet(out, read.info.scene, labelled)
-    else:
-        _check_file(out)
-        write_ply(out, labelled.points, instance_colors(labelled.instance), labelled.instance)
+    with disk_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if format == "npz":
+            _write_npz(out, labelled)
+        elif format == "scannet":
+            _write_scannet(out, read.info.scene, labelled)
+        else:
+            write_ply(out, labelled.points, instance_colors(labelled.instance), labelled.instance)
 
 
 def _on_points(
@@ -104,8 +106,3 @@ def _write_scannet(out: Path, scene: str, labelled: _Labelled) -> None:
         np.savetxt(masks / name, labelled.instance == i + 1, "%d")
         lines.append(f"{masks.name}/{name} {CLASS_AGNOSTIC} {score:.6f}\n")
     (out / f"{scene}.txt").write_text("".join(lines))
-
-
-def _check_file(out: Path) -> None:
-    if out.is_dir():
-        raise InputError(f"{out} is a folder: --out must name a file")

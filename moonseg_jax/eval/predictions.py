@@ -1,6 +1,7 @@
 """The predictions folder: what a segmentation leaves on disk."""
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -100,10 +101,10 @@ def write_predictions(
         checkpoint: which weights, for people and for the record.
 
     Raises:
-        InputError: something else is at `path`.
+        InputError: as `check_writable`.
     """
     path = Path(path)
-    check_replaceable(path)
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -162,11 +163,18 @@ def write_metrics(path: str | Path, metrics: dict[str, Any]) -> None:
         (path / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
 
 
-def check_replaceable(path: Path) -> None:
-    """Raises an `InputError` where something other than a predictions folder is in the way."""
+def check_writable(path: Path) -> None:
+    """To be called before hours of work whose result goes to `path`.
+
+    Raises:
+        InputError: something other than a predictions folder is there, or nothing may be written.
+    """
     in_the_way = path.exists() and (not path.is_dir() or any(path.iterdir()))
     if in_the_way and _read_record(path) is None:
         raise InputError(f"{path} exists and is not a predictions folder: choose another --out")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise InputError(f"{path} cannot be made: {parent} is not a folder that you may write to")
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

@@ -86,7 +86,7 @@ def measured_poses(
         measured: its recording; None: the result's own poses, where they were measured.
 
     Raises:
-        InputError: no frame has one.
+        InputError: no frame has one, or the recording is another one.
     """
     if measured is None:
         _check_measured(predictions)
@@ -100,6 +100,7 @@ def measured_poses(
             f" {predictions.path} (first: {names[0]}): name the recording it was made from with"
             " --recording"
         )
+    _check_same_images(predictions, measured)
     return poses
 
 
@@ -112,7 +113,6 @@ def _recording_views(predictions: Predictions, measured: MeasuredFrames) -> Iter
             " --association gt needs depth and intrinsics: use --association sim3, or name a"
             " recording that has them with --recording"
         )
-    _check_same_images(predictions, measured)
     height, width = measured.image_size
     sx, sy, ox, oy = predictions.info.image_transform
     for i, T in poses.items():

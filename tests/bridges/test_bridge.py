@@ -130,6 +130,20 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
         open_bridge(open_source(make_rgbd(frames=1).path), **kwargs)
 
 
+@pytest.mark.parametrize(
+    ("device", "gpus", "there"),
+    [
+        ("cuda", 0, "auto or cpu;"),
+        ("cuda:2", 2, "auto or cpu or cuda or cuda:0 or cuda:1;"),
+        ("gpu", 1, "auto or cpu or cuda or cuda:0;"),
+    ],
+)
+def test_a_device_that_is_not_there(monkeypatch, device, gpus, there):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    with pytest.raises(InputError, match=rf"--device={device} is no device .*: use {there}"):
+        load_backbones(BridgeConfig(masks="fastsam", device=device))
+
+
 def test_in_order_keeps_order_and_bounds_what_is_ahead():
     started, release = [], threading.Event()
 

@@ -113,6 +113,24 @@ def test_no_cache(refused, tmp_path):
     assert f"{tmp_path}/none" in sentence
 
 
+def test_flags_that_a_cache_would_not_notice(recording, refused, tmp_path):
+    words = [f"--cache={recording}/cache", f"--out={tmp_path}/result"]
+    sentence = refused("segment", *words, "--stride=2", "--rfm-weights=w.pth")
+    assert "--stride --rfm-weights cannot change" in sentence
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(recording, refused, tmp_path):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "result"
+    missing = f"--cache={tmp_path}/none"  # Looked for afterwards.
+    assert f"{tmp_path}/file" in refused("segment", missing, f"--out={out}")
+    assert main(["segment", f"--cache={recording}/cache", f"--out={tmp_path}/result"]) == 0
+    words = ["export", f"--predictions={tmp_path}/result"]
+    for format in ("npz", "ply", "scannet"):
+        assert str(out) in refused(*words, f"--format={format}", f"--out={out}")
+
+
 def test_checkpoint_of_another_feature_width(recording, refused, tmp_path):
     from flax import nnx
 

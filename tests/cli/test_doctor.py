@@ -1,5 +1,7 @@
 import json
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +67,10 @@ def test_without_the_extras_it_says_how_to_install_them(weights, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     found = doctor.examine()
     assert found["devices"]["torch"] == "not installed"
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     for name, (extra, _) in doctor.OPTIONAL.items():
+        installs = project["optional-dependencies"][extra]
+        assert any(requirement.startswith(name) for requirement in installs)
         assert f"pip install 'moonseg-jax[{extra}]'" in found["optional"][name]
 
 

@@ -214,6 +214,8 @@ def test_without_depth_there_is_protocol_b(result, pristine, tmp_path, capsys, r
 def test_what_is_no_recording_is_named(result, pristine, tmp_path, refused):
     words = [f"--predictions={result}", f"--ground-truth={pristine}/room"]
     video = tmp_path / "a.mp4"
+    assert f"{video} does not exist" in refused("eval", *words, f"--recording={video}")
+    video.touch()
     assert f"{video} is no recording with poses" in refused("eval", *words, f"--recording={video}")
     images = pristine / "room" / "color"
     sentence = refused("eval", *words, f"--recording={images}")

@@ -32,7 +32,7 @@ def _both_ways(room, out, *backbones):
 
 
 def test_measured_geometry(pristine, tmp_path, capsys):
-    info = _both_ways(pristine / "room", tmp_path, f"--masks={pristine}/room/masks")
+    info = _both_ways(pristine / "room", tmp_path, f"--masks={pristine}/{{scene}}/masks")
     record = json.loads((tmp_path / "live" / "result.json").read_text())
     assert record["cache"] == ""
     assert tuple(record["info"]["frame_names"]) == info.frame_names

@@ -217,3 +217,5 @@ def test_the_recording_of_another_scene_is_refused(recording):
     other.image_size = (48, 64)
     with pytest.raises(InputError, match=r"has images of 64x48 and .*result was .* of 128x96"):
         list(measured_views(predictions, other))
+    with pytest.raises(InputError, match="has images of 64x48"):
+        measured_poses(predictions, other)

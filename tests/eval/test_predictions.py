@@ -57,6 +57,9 @@ def test_replaces_a_result_and_nothing_else(recording, tmp_path):
         with pytest.raises(InputError, match="exists and is not a predictions folder"):
             write_predictions(occupied, perfect_scene(), reader, config={}, checkpoint="")
     assert (recording.folder / "gt.npz").is_file()
+    with pytest.raises(InputError, match=r"gt\.npz is not a folder that you may write to"):
+        out = recording.folder / "gt.npz" / "result"
+        write_predictions(out, perfect_scene(), reader, config={}, checkpoint="")
     (tmp_path / "empty").mkdir()
     write_predictions(tmp_path / "empty", perfect_scene(), reader, config={}, checkpoint="")
     assert read_predictions(tmp_path / "empty").num_instances == 3
