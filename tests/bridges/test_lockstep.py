@@ -38,11 +38,15 @@ LENGTHS = (5, 9, 3, 7, 4)
 
 
 class FakeModels:
-    """Stages that note what they are called with, and tell each image's first pixel."""
+    """Stages that note what they are called with, and tell each image's first pixel.
 
-    def __init__(self, fail_at=None):
+    Where ``together`` scenes are expected, all have given a frame before any gives its second.
+    """
+
+    def __init__(self, fail_at=None, together=0):
         self.batches = []
         self.fail_at = fail_at
+        self.begun = threading.Barrier(together) if together else None
         self.stages = {
             "geometry": SimpleNamespace(batch=lambda scenes, images, room: self.told(images, True)),
             "semantics": SimpleNamespace(batch=lambda images: [i[:1, :1] for i in images]),
@@ -56,9 +60,11 @@ class FakeModels:
         return [Geometry(*(i[0, 0, 0] for _ in range(5))) for i in images]
 
     def items(self, values, size=SIZE):
-        for value in values:
+        for i, value in enumerate(values):
             if value is None:
                 raise InputError("broken frame")
+            if i == 1 and self.begun:
+                self.begun.wait(20)
             image = np.full((*size, 3), value, np.uint8)
             source = SourceFrame(str(value), float(value), image)
             yield Item(source, image, {}, self.stages, StageTimes(STAGES))
@@ -99,11 +105,11 @@ def test_a_scene_alone_fills_the_batch():
 
 
 def test_scenes_share_batches_in_order():
-    models = FakeModels()
+    models = FakeModels(together=4)
     scenes = [list(range(start, start + 30)) for start in (0, 50, 100, 150)]
     assert run(models, scenes, frames=4) == scenes
-    # Until all have begun, and once the first has ended, the others fill the batch.
-    assert max(models.batches) == 4 and models.batches.count(4) > 20
+    # The first batch, and so the last, depend on whether three have begun before the fourth.
+    assert models.batches[1:30] == [4] * 29 and sum(models.batches) == 120
 
 
 def test_scenes_of_different_lengths_and_sizes():
