@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from moonseg_jax.structs import Recording
 from moonseg_jax.viz.overlay import overlay_instances
-from moonseg_jax.viz.palette import instance_colors
+from moonseg_jax.viz.palette import tint_instances
 from moonseg_jax.viz.render import doll_house_camera, render, top_camera
 from moonseg_jax.viz.upright import NEIGHBOURS, stand_up
 
@@ -88,7 +88,7 @@ def _frame_rows(
 def _cloud_rows(predictions: "Predictions") -> list[Image.Image]:
     """The room from above a corner, and its plan, in colour and by instance."""
     cloud = stand_up(predictions.points.astype(np.float64), predictions.T_world_from_cam)
-    by_instance = _instance_view(predictions.colors, predictions.instance)
+    by_instance = tint_instances(predictions.colors, predictions.instance)
     house = doll_house_camera(cloud, predictions.instance > 0)
     half = (_WIDTH - 3 * _GAP) // 2
     size = (_CLOUD_HEIGHT, half)
@@ -96,14 +96,6 @@ def _cloud_rows(predictions: "Predictions") -> list[Image.Image]:
         _beside(render(cloud, (predictions.colors, by_instance), camera, size))
         for camera in (house, top_camera())
     ]
-
-
-def _instance_view(colors: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """Instances in their colours, textured a little; everything else in pale grey."""
-    grey = colors.mean(axis=-1, keepdims=True)
-    pale = 150 + 0.4 * grey
-    tinted = instance_colors(instance) * (0.75 + 0.35 * grey / 255)
-    return np.where((instance > 0)[:, None], tinted, pale).clip(0, 255).astype(np.uint8)
 
 
 def _beside(images: list[Image.Image]) -> Image.Image:

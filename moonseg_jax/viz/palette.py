@@ -31,3 +31,11 @@ def _color(instance: int) -> tuple[int, ...]:
     lightness, saturation = _TONES[instance % len(_TONES)]
     rgb = colorsys.hls_to_rgb((instance * _GOLDEN_ANGLE) % 1.0, lightness, saturation)
     return tuple(round(255 * channel) for channel in rgb)
+
+
+def tint_instances(colors: np.ndarray, instance: np.ndarray) -> np.ndarray:
+    """Instances in their colours, textured a little; everything else in pale grey."""
+    grey = colors.mean(axis=-1, keepdims=True)
+    pale = 150 + 0.4 * grey
+    tinted = instance_colors(instance) * (0.75 + 0.35 * grey / 255)
+    return np.where((instance > 0)[:, None], tinted, pale).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,4 @@
+"""A result to look at: a page in the browser, live or afterwards, or pictures without a display.
+
+`page` alone imports viser; the rest runs without it.
+"""

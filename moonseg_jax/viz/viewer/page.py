@@ -1,0 +1,223 @@
+"""The viewer's page: a server on this machine that a browser opens."""
+
+import contextlib
+import io
+import logging
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import viser
+from PIL import Image
+
+from moonseg_jax.eval.predictions import Predictions
+from moonseg_jax.structs import Frame, FrameResult, Recording, SceneInfo
+from moonseg_jax.viz.viewer.details import Details
+from moonseg_jax.viz.viewer.export import glb_bytes, ply_bytes
+from moonseg_jax.viz.viewer.growing import GrowingScene
+from moonseg_jax.viz.viewer.panel import PER_PAGE, Panel
+from moonseg_jax.viz.viewer.pick import picked_point
+from moonseg_jax.viz.viewer.scene import ShownScene, View
+from moonseg_jax.viz.viewer.stage import Stage
+from moonseg_jax.viz.viewer.viewpoint import Viewpoint, first_viewpoint
+
+# A browser opens spare connections and drops them: nothing to print a traceback about.
+logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+
+LOOPBACK = "127.0.0.1"
+_LIVE_SHARE = 0.2  # Of the time, that drawing may take while a scene is being segmented.
+_LIVE_PAUSE = 0.5
+_SETTLED = 20  # Frames after which the view is the user's, however the scene grows.
+
+
+class _Server(viser.ViserServer):
+    """Serves whoever can reach the address, and nobody else."""
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        """Refused: any page open in the browser could ask for it, and publish the scene."""
+        return None
+
+
+class Viewer:
+    """A scene in the browser, filled in frame by frame, or shown as a whole.
+
+    One thread draws, from the scene and the latest view: however many events come, the page is
+    never more than one drawing behind.
+
+    Args:
+        info: of the scene.
+        host: to listen at; the default is reached from this machine only.
+        port: to listen at; the next free one where it is taken.
+
+    Raises:
+        OSError: this machine has no such address.
+    """
+
+    def __init__(self, info: SceneInfo, *, host: str = LOOPBACK, port: int = 8080):
+        _check_host(host)
+        with contextlib.redirect_stdout(io.StringIO()):  # It prints a banner.
+            self._server = _Server(host=host, port=port, label="moonseg", verbose=False)
+        self._info = info
+        self._lock = threading.Lock()
+        self._wake, self._closed = threading.Event(), threading.Event()
+        self._scene: ShownScene | None = None
+        self._viewpoint: Viewpoint | None = None
+        self._growing: GrowingScene | None = None
+        self._details: Details | None = None
+        self._view = View()
+        self._framed = 0  # Frames that the viewpoint was chosen for.
+        self._stage = Stage(self._server.scene)
+        self._panel = Panel(
+            self._server.gui, info, self._change, self._stage.set_point_size, self._save
+        )
+        self._server.scene.on_click()(self._click)
+        self._thread = threading.Thread(target=self._work, name="viewer", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """To open in a browser on this machine."""
+        host = self._server.get_host()
+        return f"http://{'localhost' if host == '0.0.0.0' else host}:{self._server.get_port()}"
+
+    def add_frame(self, frame: Frame, result: FrameResult) -> None:
+        """Shows one frame more of a scene that is being segmented.
+
+        Args:
+            frame: as `Segmenter.step` took it.
+            result: what it said.
+        """
+        with self._lock:
+            if self._growing is None:
+                self._growing = GrowingScene(self._info.image_size)
+            self._growing.add(frame, result)
+        self._wake.set()
+
+    def set_result(self, predictions: Predictions, recording: Recording | None = None) -> None:
+        """Shows a finished result, in place of what was there.
+
+        Args:
+            predictions: the result.
+            recording: of which it is the result, for the pictures of its frames.
+        """
+        scene, details = ShownScene.of(predictions), Details(predictions, recording)
+        viewpoint = first_viewpoint(scene)
+        with self._lock:
+            live = self._growing is not None
+            self._growing, self._details = None, details
+            self._scene, self._viewpoint = scene, viewpoint
+            self._view = replace(View(), frame=scene.num_frames - 1, cut=viewpoint.cut)
+        self._look_from(viewpoint, move=not live)
+        self._panel.set_result(details, viewpoint)
+        self._wake.set()
+
+    def wait(self) -> None:
+        """Serves the page until Ctrl-C."""
+        try:
+            self._closed.wait()
+        except KeyboardInterrupt:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the page."""
+        self._closed.set()
+        self._wake.set()
+        self._thread.join()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._server.stop()
+
+    def _work(self) -> None:
+        while self._wake.wait() and not self._closed.is_set():
+            self._wake.clear()
+            started = time.perf_counter()
+            live = self._take_live()
+            self._draw()
+            spent = time.perf_counter() - started
+            if live:  # What is being segmented comes first.
+                self._closed.wait(max(_LIVE_PAUSE, spent / _LIVE_SHARE - spent))
+
+    def _take_live(self) -> bool:
+        """Takes over what has been added since; whether there is anything live."""
+        with self._lock:
+            if self._growing is None:
+                return False
+            self._scene = scene = self._growing.scene()
+            self._view = replace(self._view, frame=scene.num_frames - 1)
+        self._panel.set_live(scene.num_frames, len(scene.first_frame))
+        if scene.num_frames >= 2 * self._framed:
+            self._framed, viewpoint = scene.num_frames, first_viewpoint(scene)
+            with self._lock:
+                self._viewpoint = viewpoint
+                self._view = replace(self._view, cut=viewpoint.cut)
+            self._look_from(viewpoint, move=scene.num_frames <= _SETTLED)
+        return True
+
+    def _draw(self) -> None:
+        with self._lock:
+            scene, view, viewpoint, details = (
+                self._scene, self._view, self._viewpoint, self._details,
+            )  # fmt: skip
+            picture = self._growing.picture if self._growing else None
+        if scene is None or viewpoint is None:
+            return
+        if details is not None:
+            picture = details.picture(view.frame)
+        with self._server.atomic():
+            self._stage.draw(scene, view, viewpoint, picture, self._panel.point_size)
+            self._panel.show(view, scene.num_frames)
+
+    def _look_from(self, viewpoint: Viewpoint, *, move: bool) -> None:
+        """For whoever opens the page from now on; ``move`` takes along who is there."""
+        self._server.scene.set_up_direction(viewpoint.up)
+        self._server.initial_camera.position = viewpoint.position
+        self._server.initial_camera.look_at = viewpoint.look_at
+        for client in self._server.get_clients().values() if move else ():
+            client.camera.position = viewpoint.position
+            client.camera.look_at = viewpoint.look_at
+
+    def _change(self, page_step: int = 0, **fields: object) -> None:
+        """The user has chosen something."""
+        with self._lock:
+            self._view = replace(self._view, **fields)
+            if self._details is not None:
+                order = self._details.order
+                page = self._view.page + page_step
+                if fields.get("selected"):
+                    page = int(np.flatnonzero(order == fields["selected"])[0]) // PER_PAGE
+                self._view = replace(self._view, page=page % max(1, -(-len(order) // PER_PAGE)))
+        self._wake.set()
+
+    def _click(self, event: viser.SceneClickEvent) -> None:
+        with self._lock:
+            scene, shown = self._scene, self._stage.shown
+        if scene is None or self._details is None:
+            return
+        ray = np.array(event.ray_origin), np.array(event.ray_direction)
+        hit = picked_point(scene.points[shown], *ray, radius=self._panel.point_size / 2)
+        self._change(selected=0 if hit is None else int(scene.instance[shown[hit]]))
+
+    def _save(self, kind: str, event: viser.GuiEvent) -> None:
+        """Sends a file of what is shown."""
+        scene, viewpoint, client = self._scene, self._viewpoint, event.client
+        if scene is None or viewpoint is None or client is None:
+            return
+        if kind == "png":
+            camera = client.camera
+            picture = client.get_render(camera.image_height, camera.image_width)
+            buffer = io.BytesIO()
+            Image.fromarray(picture).save(buffer, "png")
+            content = buffer.getvalue()
+        else:
+            shown = self._stage.shown
+            cloud = scene.points[shown], self._stage.colors, scene.instance[shown]
+            content = ply_bytes(*cloud) if kind == "ply" else glb_bytes(*cloud, viewpoint.up)
+        client.send_file_download(f"{self._info.scene}.{kind}", content, save_immediately=True)
+
+
+def _check_host(host: str) -> None:
+    """At an address that is not this machine's, viser would try ports for ever."""
+    family, kind, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.bind(address)

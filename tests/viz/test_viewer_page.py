@@ -1,0 +1,133 @@
+"""The page itself: what it sends, and what a browser makes of it."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("viser")
+
+from moonseg_jax.cache import CacheReader
+from moonseg_jax.eval import read_predictions
+from moonseg_jax.structs import FrameResult
+from moonseg_jax.viz import instance_colors
+from moonseg_jax.viz.viewer.page import Viewer
+from moonseg_jax.viz.viewer.scene import BY_COLOR
+from tests.viz.chromium import EXECUTABLE, Chromium
+
+
+@pytest.fixture
+def page(recording):
+    """Of an empty scene, and its recording's reader."""
+    reader = CacheReader(recording.cache)
+    viewer = Viewer(reader.info, port=18421)
+    yield viewer, reader
+    viewer.close()
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def add_frame(viewer, frame, num_rows):
+    id_map = np.zeros(frame.masks.shape[:2], np.int32)
+    id_map[:10] = num_rows
+    result = FrameResult(
+        instance=np.array([0]), is_new=np.array([False]), similarity=np.zeros(1),
+        id_map=id_map, num_rows=np.array(num_rows), num_keys=np.array(1),
+    )  # fmt: skip
+    viewer.add_frame(frame, result)
+
+
+def test_live_then_finished(page, recording):
+    viewer, reader = page
+    stage = viewer._stage
+    add_frame(viewer, reader.frame(0), 1)
+    until(lambda: len(stage.shown))
+    seen = len(viewer._scene.points)
+    add_frame(viewer, reader.frame(1), 2)
+    until(lambda: len(viewer._scene.points) > seen)
+    assert "2 instances so far" in viewer._panel._status.content
+    assert not any(row.visible for row in viewer._panel._rows)
+    predictions = read_predictions(recording.result)
+    viewer.set_result(predictions, reader)
+    until(lambda: viewer._panel._rows[0].visible)
+    assert len(viewer._scene.points) == len(predictions.points)
+    assert "3 instances, 5 frames" in viewer._panel._status.content
+
+
+def test_choices_reach_the_page(page, recording):
+    viewer, reader = page
+    predictions = read_predictions(recording.result)
+    viewer.set_result(predictions, reader)
+    stage, panel = viewer._stage, viewer._panel
+    viewer._change(cut=np.inf)
+    until(lambda: len(stage.shown) == len(predictions.points))
+    viewer._change(color_by=BY_COLOR)
+    until(lambda: (stage._cloud.colors == predictions.colors).all())
+    viewer._change(frame=0)
+    until(lambda: len(stage._cloud.points) < len(predictions.points))
+    viewer._change(frame=4, selected=2)
+    until(lambda: "Instance 2" in panel._selected.content)
+    assert panel._best_frames.visible and panel._clear.visible
+    assert viewer._server.scene.get_handle_by_name("/boxes").points.shape == (12, 2, 3)
+    viewer._change(boxes=True, selected=0)
+    until(lambda: viewer._server.scene.get_handle_by_name("/boxes").points.shape == (36, 2, 3))
+    viewer._change(cameras=False)
+    until(lambda: not viewer._server.scene.get_handle_by_name("/camera").visible)
+    assert viewer._server.request_share_url() is None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium")
+def test_in_a_browser(page, recording, tmp_path):
+    viewer, reader = page
+    viewer.set_result(read_predictions(recording.result), reader)
+    browser = Chromium(viewer.address)
+    try:
+        browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        browser.wait_for("document.body.innerText.includes('3 instances, 5 frames')")
+        colors = instance_colors(np.arange(1, 4))
+        picture = tmp_path / "page.png"
+        until(lambda: all(_covers(browser.screenshot(picture), color) for color in colors))
+        x, y = _middle_of(picture, colors[0])
+        browser.click(x, y)
+        browser.wait_for("document.body.innerText.includes('Instance 1, score')")
+        assert viewer._view.selected == 1
+        until(lambda: not _covers(browser.screenshot(picture), colors[2]))
+        browser.press("Show all")
+        until(lambda: _covers(browser.screenshot(picture), colors[2]))
+        browser.press(viewer._details.label(3)[:1])
+        until(lambda: viewer._view.selected == 3)
+        for label, kind in (("Screenshot", "png"), ("GLB", "glb"), ("PLY", "ply")):
+            browser.wait_for(f"document.body.innerText.includes('{label}')")
+            browser.press(label)
+            file = tmp_path / f"{reader.info.scene}.{kind}"
+            until(lambda file=file: file.exists() and file.stat().st_size > 1000)
+    finally:
+        browser.close()
+
+
+def _pixels_of(picture, color):
+    """Those of the scene, left of the panel, in a colour of whatever brightness."""
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB"))[:, :930].astype(float)
+    unit = pixels / np.linalg.norm(pixels, axis=-1, keepdims=True).clip(1)
+    return unit @ (color / np.linalg.norm(color)) > 0.995
+
+
+def _covers(picture, color):
+    return _pixels_of(picture, color).sum() > 300
+
+
+def _middle_of(picture, color):
+    """A pixel of a colour all around which is of that colour."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = distance_transform_edt(_pixels_of(picture, color))
+    row, col = np.unravel_index(np.argmax(inside), inside.shape)
+    return float(col), float(row)
