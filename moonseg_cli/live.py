@@ -52,7 +52,7 @@ class LiveRecording:
 
     def frames(self) -> Iterator[Frame]:
         """Runs the backbones on the next frame, and the next."""
-        from moonseg_cli.arrays import for_jax
+        from moonseg_jax.structs.arrays import for_jax
 
         for name, frame in self._bridge.frames():
             self._names.append(name)

@@ -3,17 +3,17 @@
 import argparse
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from moonseg_cli.backbones import add_backbones, bridge_config
+from moonseg_cli.backbones import add_backbones, add_frames, bridge_config
 from moonseg_cli.progress import track
+from moonseg_cli.view import LivePage, add_address
 
 if TYPE_CHECKING:
-    from ml_collections import ConfigDict
-
     from bridges.bridge import BridgeConfig
+    from moonseg_jax import LoadedCore
     from moonseg_jax.structs import Frame, Recording, SceneInfo
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "default: the shipped weights that fit the features",
     )
     parser.add_argument("--out", required=True, metavar="RESULT", help="predictions folder")
+    parser.add_argument("--view", action="store_true", help="watch it in the browser")
+    add_address(parser)
     _add_source_flags(parser)
     parser.set_defaults(config=None)  # Takes --config.group.field=value.
 
 
 def _add_source_flags(parser: argparse.ArgumentParser) -> None:
     live = parser.add_argument_group("with --source")
-    live.add_argument("--stride", type=int, default=1, help="take every N-th frame")
-    live.add_argument("--max-frames", type=int, default=0, help="stop after so many; 0 = all")
+    add_frames(live)
     add_backbones(parser)
 
 
@@ -51,9 +52,10 @@ def run(args: argparse.Namespace) -> None:
     from moonseg_jax.eval import check_writable
 
     check_writable(Path(args.out))
+    page = LivePage(args.host, args.port) if args.view else None
     if args.cache:
         _check_no_source_flags(args)
-        count = segment_cache(args.cache, args.out, args.checkpoint, args.overrides)
+        count = segment_cache(args.cache, args.out, args.checkpoint, args.overrides, page)
     else:
         count = segment_source(
             args.source,
@@ -61,10 +63,13 @@ def run(args: argparse.Namespace) -> None:
             bridge_config(args),
             args.checkpoint,
             args.overrides,
+            page,
             stride=args.stride,
             max_frames=args.max_frames,
         )
     print(f"{args.out}: {count} instances")
+    if page:
+        page.wait()
 
 
 def _check_no_source_flags(args: argparse.Namespace) -> None:
@@ -84,21 +89,12 @@ def _check_no_source_flags(args: argparse.Namespace) -> None:
         )
 
 
-@dataclass(frozen=True)
-class LoadedCore:
-    """A core ready to run: its module structure, its parameters, its settings, its origin."""
-
-    graphdef: Any
-    params: Any
-    config: "ConfigDict"
-    origin: str
-
-
 def segment_cache(
     cache: str | Path,
     out: str | Path,
     checkpoint: str | Path | None = None,
     overrides: list[str] | None = None,
+    page: LivePage | None = None,
 ) -> int:
     """Runs the online loop over a cache and writes a predictions folder.
 
@@ -107,6 +103,7 @@ def segment_cache(
         out: predictions folder; an older one there is replaced.
         checkpoint: as the flag says.
         overrides: ``--config.group.field=value`` words.
+        page: to watch it on.
 
     Returns:
         The number of instances.
@@ -117,8 +114,9 @@ def segment_cache(
     from moonseg_jax.cache import CacheReader
 
     reader = CacheReader(cache)
-    core = load_core(checkpoint, reader.info, overrides or [])
-    return _segment(reader, track(reader.frames(), "segment", total=len(reader)), core, out)
+    core = core_for(checkpoint, reader.info, overrides)
+    frames = track(reader.frames(), "segment", total=len(reader))
+    return _segment(reader, frames, core, out, page)
 
 
 def segment_source(
@@ -127,6 +125,7 @@ def segment_source(
     config: "BridgeConfig",
     checkpoint: str | Path | None = None,
     overrides: list[str] | None = None,
+    page: LivePage | None = None,
     *,
     stride: int = 1,
     max_frames: int = 0,
@@ -139,7 +138,7 @@ def segment_source(
         source: as `bridges.sources.open_source` takes it.
         out: predictions folder; an older one there is replaced.
         config: the backbones.
-        checkpoint, overrides: as for `segment_cache`.
+        checkpoint, overrides, page: as for `segment_cache`.
         stride, max_frames: of the source's frames.
 
     Returns:
@@ -156,10 +155,10 @@ def segment_source(
     opened = open_source(source, stride, max_frames)
     masks = config.masks.replace(SCENE, scene_name(opened.path))
     bridge = Bridge(opened, load_backbones(replace(config, masks=masks)))
-    core = load_core(checkpoint, bridge.info, overrides or [])
+    core = core_for(checkpoint, bridge.info, overrides)
     recording, watch = LiveRecording(bridge), Stopwatch()
     frames = track(recording.frames(), "segment", total=len(bridge.source) or None)
-    count = _segment(recording, frames, core, out, watch.lap)
+    count = _segment(recording, frames, core, out, page, watch.lap)
     print(watch.line())
     for stage, spent in bridge.seconds.items():
         print(f"  {stage:10}{1e3 * spent / len(recording.info.frame_names):8.1f} ms a frame")
@@ -171,53 +170,40 @@ def _segment(
     frames: "Iterable[Frame]",
     core: "LoadedCore",
     out: str | Path,
+    page: LivePage | None,
     after_frame: Callable[[], None] = lambda: None,
 ) -> int:
     """Runs the online loop and writes all that a result is; returns the number of instances."""
     from moonseg_cli.runtime import enable_compilation_cache
+    from moonseg_jax import Segmenter
+    from moonseg_jax.cache import whole_file
     from moonseg_jax.eval import read_predictions, write_predictions
-    from moonseg_jax.online import SceneResult, Segmenter
     from moonseg_jax.viz import write_contact_sheet
 
     enable_compilation_cache()
-    segmenter = Segmenter(core.graphdef, core.params, recording.info, core.config)
-    result = SceneResult(core.config)
+    if page:
+        page.open(recording.info)
+    segmenter = Segmenter(recording.info, core)
     for frame in frames:
-        result.add(frame, segmenter.step(frame))
+        said = segmenter.step(frame)
+        if page:
+            page.viewer.add_frame(frame, said)
         after_frame()
-    scene = result.finish(segmenter.state)
+    scene = segmenter.scene()
     write_predictions(out, scene, recording, config=core.config.to_dict(), checkpoint=core.origin)
-    write_contact_sheet(Path(out) / "picture.png", read_predictions(out), recording)
-    return len(scene.scores)
+    predictions = read_predictions(out)
+    with whole_file(Path(out) / "picture.png") as picture:
+        write_contact_sheet(picture, predictions, recording)
+    if page:
+        page.viewer.set_result(predictions, recording)
+    return scene.num_instances
 
 
-def load_core(checkpoint: str | Path | None, info: "SceneInfo", overrides: list[str]) -> LoadedCore:
-    """Finds the weights for a scene and the settings that go with them.
-
-    Args:
-        checkpoint: a workdir, a ``.safetensors`` file, ``none``, or None for the shipped default.
-        info: of the scene.
-        overrides: ``--config.group.field=value`` words, on top of the weights' own settings.
-
-    Raises:
-        InputError: no such weights, or they were trained on another backbone's features.
-    """
+def core_for(
+    checkpoint: str | Path | None, info: "SceneInfo", overrides: list[str] | None
+) -> "LoadedCore":
+    """The weights for a scene, and ``--config.group.field=value`` on top of their own settings."""
     from moonseg_cli.configuration import apply_overrides
-    from moonseg_jax.config import default_config, features_only_config
-    from moonseg_jax.models import FeatureCore, load_weights, split_core
-    from moonseg_jax.weights import weights_for
+    from moonseg_jax import load_core
 
-    if str(checkpoint) == "none":
-        config = apply_overrides(features_only_config(), overrides)
-        core = FeatureCore(config.model, info.geometry.channels, info.semantics.channels)
-        return LoadedCore(*split_core(core), config, "none")
-    path = weights_for(info) if checkpoint is None else _weights_file(Path(checkpoint))
-    graphdef, params, weights = load_weights(path)
-    weights.check_fits(info, path)
-    config = default_config()
-    config.update(weights.extra["recipe"])
-    return LoadedCore(graphdef, params, apply_overrides(config, overrides), str(path))
-
-
-def _weights_file(checkpoint: Path) -> Path:
-    return checkpoint / "weights.safetensors" if checkpoint.is_dir() else checkpoint
+    return load_core(info, checkpoint, lambda config: apply_overrides(config, overrides or []))

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "viz": {"structs", "geometry", "models", "memory", "online", "cache", "eval"},
     "rooms": {"structs", "geometry"},
     "weights": {"structs", "models"},
+    "api": {"config", "structs", "models", "online", "weights"},
 }
 
 

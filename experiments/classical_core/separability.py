@@ -16,11 +16,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from PIL import Image
 
 from moonseg_cli.runtime import enable_compilation_cache
-from moonseg_cli.segment import LoadedCore, load_core
+from moonseg_jax import LoadedCore, load_core
 from moonseg_jax.cache import CacheReader
 from moonseg_jax.losses import index_maps, refine_clip
 from moonseg_jax.models import mask_coverage
@@ -34,7 +33,7 @@ FALSE_RATE = 0.01
 
 def clip_queries(loaded: LoadedCore, info: SceneInfo):
     """A compiled function from a clip to its queries ``[t q d]`` of length one."""
-    core = nnx.merge(loaded.graphdef, loaded.params)
+    core = loaded.module
 
     def queries(clip: Frame) -> jax.Array:
         coverage = mask_coverage(unpack_masks(clip.masks), info.grid)
@@ -102,7 +101,7 @@ def main() -> None:
     enable_compilation_cache()
     table = []
     for checkpoint in args.checkpoints:
-        loaded = load_core(checkpoint, CacheReader(args.caches[0]).info, [])
+        loaded = load_core(CacheReader(args.caches[0]).info, checkpoint)
         for name, (same, other) in collect(loaded, args.recordings, args.caches).items():
             found = float(np.mean(same > np.quantile(other, 1 - FALSE_RATE)))
             row = {"checkpoint": checkpoint, "pairs": name, "found": found, "count": len(same)}

@@ -16,6 +16,30 @@ MAX_INSTANCES = 65535  # Label maps are 16-bit PNGs.
 
 
 @dataclass(frozen=True)
+class Instance:
+    """One object of a scene, on the host.
+
+    Attributes:
+        id: 1 and up.
+        points: ``[m 3]`` float32, one per voxel, in the world frame.
+        box: ``[2 3]`` in the world frame: least corner, greatest corner.
+        score: 0..1, as `SegmentedScene.scores`.
+        query: ``[d]``, the running mean of its refined queries.
+        observations: frames in which it was seen.
+        first_frame, last_frame: in which it was seen, counting from 0.
+    """
+
+    id: int
+    points: np.ndarray
+    box: np.ndarray
+    score: float
+    query: np.ndarray
+    observations: int
+    first_frame: int
+    last_frame: int
+
+
+@dataclass(frozen=True)
 class SegmentedScene:
     """A segmented scene, on the host. Instance ids are 1..n, in the order of their first frame.
 
@@ -30,6 +54,8 @@ class SegmentedScene:
         boxes: ``[n 2 3]`` in the world frame.
         observations: ``[n]`` int32, frames in which it was seen.
         first_frame, last_frame: ``[n]`` int32, counting from 0.
+        online_ids: ``[n]`` int32, the id each had in ``FrameResult.id_map``, where ids also go to
+            what was seen too rarely to stay.
     """
 
     points: np.ndarray
@@ -42,6 +68,7 @@ class SegmentedScene:
     observations: np.ndarray
     first_frame: np.ndarray
     last_frame: np.ndarray
+    online_ids: np.ndarray
     _id_maps: "list[_PackedMap]"
     _label_of_row: np.ndarray
 
@@ -49,6 +76,29 @@ class SegmentedScene:
     def num_instances(self) -> int:
         """``n``."""
         return len(self.scores)
+
+    def instances(self, *, online_ids: bool = False) -> list[Instance]:
+        """The instances one by one, in the order of their ids.
+
+        Args:
+            online_ids: call them as in ``FrameResult.id_map``, not 1..n.
+        """
+        ids = self.online_ids if online_ids else np.arange(1, self.num_instances + 1)
+        order = np.argsort(self.instance, kind="stable")
+        ends = np.cumsum(np.bincount(self.instance, minlength=self.num_instances + 1))
+        return [
+            Instance(
+                id=int(ids[i]),
+                points=self.points[order[ends[i] : ends[i + 1]]],
+                box=self.boxes[i],
+                score=float(self.scores[i]),
+                query=self.queries[i],
+                observations=int(self.observations[i]),
+                first_frame=int(self.first_frame[i]),
+                last_frame=int(self.last_frame[i]),
+            )
+            for i in range(self.num_instances)
+        ]
 
     def label_maps(self) -> Iterator[np.ndarray]:
         """Instance id per pixel of each frame: ``[Hm Wm]`` uint16, 0 = none."""
@@ -66,24 +116,27 @@ class SceneResult:
     Args:
         config: as a whole; read is ``online.min_observations`` (D14).
         voxel: side of the output cloud's voxels in scene units.
+        keep_label_maps: without them nothing grows with time, and the scene has none.
     """
 
-    def __init__(self, config: ConfigDict, voxel: float = 0.02):
+    def __init__(self, config: ConfigDict, voxel: float = 0.02, *, keep_label_maps: bool = True):
         self._min_observations = config.online.min_observations
+        self._keep_label_maps = keep_label_maps
         self._surface = SurfaceVotes(voxel)
         self._id_maps: list[_PackedMap] = []
 
     def add(self, frame: Frame, result: FrameResult) -> None:
-        """Takes in one frame and what `Segmenter.step` said about it."""
+        """Takes in one frame and what the step said about it."""
         id_map = np.asarray(result.id_map)
-        self._id_maps.append(_PackedMap.pack(id_map))
+        if self._keep_label_maps:
+            self._id_maps.append(_PackedMap.pack(id_map))
         points = np.asarray(frame.points)
         trusted = np.isfinite(points).all(axis=-1) & (np.asarray(frame.confidence) > 0)
         rows = _sample(id_map, trusted.shape) - 1
         self._surface.add(points[trusted], np.asarray(frame.colors)[trusted], rows[trusted])
 
     def finish(self, state: OnlineState) -> SegmentedScene:
-        """Filters the instances (D14) and labels everything.
+        """Filters the instances (D14) and labels everything; more frames may follow.
 
         Args:
             state: after the last frame.
@@ -114,7 +167,8 @@ class SceneResult:
             observations=kept.observations,
             first_frame=kept.first_frame,
             last_frame=kept.last_frame,
-            _id_maps=self._id_maps,
+            online_ids=(rows + 1).astype(np.int32),
+            _id_maps=list(self._id_maps),
             _label_of_row=label_of_row,
         )
 

@@ -1,7 +1,7 @@
 """What every other package speaks: frames, scene descriptions, errors. Imports nothing of ours."""
 
 from moonseg_jax.structs.bitplanes import pack_masks, unpack_masks
-from moonseg_jax.structs.errors import InputError
+from moonseg_jax.structs.errors import InputError, install
 from moonseg_jax.structs.frame import Frame, FrameResult, SourceFrame
 from moonseg_jax.structs.scene import Backbone, Recording, SceneInfo
 
@@ -13,6 +13,7 @@ __all__ = [
     "Recording",
     "SceneInfo",
     "SourceFrame",
+    "install",
     "pack_masks",
     "unpack_masks",
 ]

@@ -19,7 +19,8 @@ class SourceFrame:
         image: ``[H W 3]`` uint8, RGB.
         depth: ``[Hd Wd]`` float32 along z, metres, NaN where invalid; None for RGB-only sources.
         T_world_from_cam: ``[4 4]`` float64, OpenCV axes, metres; None for RGB-only sources.
-        intrinsics: ``[3 3]`` float64 of the image, in pixels; None where unknown.
+        intrinsics: ``[3 3]`` float64 of the image, in pixels, pixel centres at +0.5; None where
+            unknown.
     """
 
     name: str
@@ -44,7 +45,8 @@ class Frame:
         confidence: ``[Hp Wp]`` float32, > 0 where the point can be trusted, 0 where invalid.
         colors: ``[Hp Wp 3]`` uint8, RGB at the pointmap's resolution.
         T_world_from_cam: ``[4 4]`` float32, OpenCV axes.
-        intrinsics: ``[3 3]`` float32, in pixels of the processed image (``SceneInfo.image_size``).
+        intrinsics: ``[3 3]`` float32, in pixels of the processed image (``SceneInfo.image_size``),
+            pixel centres at +0.5.
         masks: ``[Hm Wm words]`` uint32, bit planes of the 2D masks.
         mask_valid: ``[words·32]`` bool.
         mask_scores: ``[words·32]`` float32, in 0..1; 0 where not valid.
@@ -77,6 +79,8 @@ class FrameResult:
             better score is on top; at equal scores the smaller mask.
         num_rows: ``[]`` int32, rows in use after this frame.
         num_keys: ``[]`` int32, keys in use after this frame.
+
+    The properties are for results on the host, as `moonseg_jax.Segmenter.step` returns them.
     """
 
     instance: Array
@@ -85,3 +89,24 @@ class FrameResult:
     id_map: Array
     num_rows: Array
     num_keys: Array
+
+    @property
+    def ids(self) -> np.ndarray:
+        """``[q]`` int32, the id of each mask as in ``id_map``; 0 where the mask is not valid."""
+        return np.asarray(self.instance) + 1
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Ids of this frame's masks, ascending; all in ``id_map`` but those covered by others."""
+        return np.unique(self.ids[self.ids > 0])
+
+    @property
+    def new(self) -> np.ndarray:
+        """Those of ``seen`` that no frame before had."""
+        return np.unique(self.ids[np.asarray(self.is_new)])
+
+    @property
+    def merged(self) -> np.ndarray:
+        """Those of ``seen`` that several masks of this frame were merged into."""
+        ids, masks = np.unique(self.ids[self.ids > 0], return_counts=True)
+        return ids[masks > 1]

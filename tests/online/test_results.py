@@ -6,7 +6,7 @@ from hypothesis import given
 
 from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import FeatureCore, split_core
-from moonseg_jax.online import SceneResult, Segmenter, init, results
+from moonseg_jax.online import OnlineLoop, SceneResult, init, results
 from moonseg_jax.online.surface import SurfaceVotes
 from moonseg_jax.structs import InputError
 from tests.reference.box_room import BoxRoom
@@ -17,7 +17,7 @@ def segmented():
     room, config = BoxRoom(), features_only_config()
     config.online = default_config().online
     core = FeatureCore(config.model, room.c3, room.c2)
-    segmenter = Segmenter(*split_core(core), room.info, config)
+    segmenter = OnlineLoop(*split_core(core), room.info, config)
     collected = SceneResult(config, voxel=0.1)
     outputs = []
     for index in range(30):

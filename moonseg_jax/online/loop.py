@@ -18,8 +18,8 @@ from moonseg_jax.structs.bitplanes import WORD_BITS
 logger = logging.getLogger(__name__)
 
 
-class Segmenter:
-    """Segments a scene frame by frame; nothing is ever dropped for want of room.
+class OnlineLoop:
+    """Runs the step frame by frame; nothing is ever dropped for want of room.
 
     Bank and key table double before a frame could overflow them, and frames with more masks than
     any before compile a wider step: a handful of compilations a scene, each one logged.

@@ -3,7 +3,9 @@
 import dataclasses
 from typing import Any
 
-from moonseg_jax.structs import Frame
+import jax
+
+from moonseg_jax.structs.frame import Frame
 
 
 def on_host(frame: Frame) -> Frame:
@@ -18,8 +20,6 @@ def for_jax(frame: Frame) -> Frame:
 
     Handed over by DLPack, without a copy: the tensors must not change afterwards.
     """
-    import jax
-
     if jax.default_backend() != "gpu":
         return on_host(frame)
     return dataclasses.replace(

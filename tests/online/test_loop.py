@@ -8,15 +8,15 @@ import pytest
 
 from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import FeatureCore, attended_patches, split_core
-from moonseg_jax.online import Segmenter
+from moonseg_jax.online import OnlineLoop
+from moonseg_jax.online.loop import _most_pairs
 from moonseg_jax.online.merge import group_members, union_coverage
-from moonseg_jax.online.segmenter import _most_pairs
 from tests.online.conftest import make_core, worsen
 from tests.reference.box_room import BoxRoom
 
 
 def segment(config, room, frames, core=None):
-    segmenter = Segmenter(*(core or make_core(config, room)), room.info, config)
+    segmenter = OnlineLoop(*(core or make_core(config, room)), room.info, config)
     return segmenter, [segmenter.step(frame) for frame in frames]
 
 
@@ -86,7 +86,7 @@ def test_turning_round_again_finds_everything_and_adds_nothing(room):
     config.online = default_config().online
     config.memory.update({"row_capacity": 128, "key_capacity": 2048, "voxel": 0.3})
     core = split_core(FeatureCore(config.model, room.c3, room.c2))
-    segmenter = Segmenter(*core, room.info, config)
+    segmenter = OnlineLoop(*core, room.info, config)
     turn, keys, rows = room.frames_per_turn, [], []
     for index in range(4 * turn):
         frame = room.frame(index % turn)
