@@ -1,6 +1,8 @@
-"""Process-wide settings of JAX that a command makes once."""
+"""What a process is told once: how JAX keeps programs, and when a worker ends."""
 
+import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 
@@ -15,3 +17,15 @@ def enable_compilation_cache() -> None:
         home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         jax.config.update("jax_compilation_cache_dir", str(home / "moonseg_jax" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def end_with_parent() -> None:
+    """A killed parent's workers end at once, so that it can be started again at once."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,22 +1,35 @@
-"""`moonseg eval`: predictions of one scene or many, ground truth, and one object of numbers."""
+"""From predictions and ground truth, of one scene or many, to one object of numbers."""
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from moonseg_jax.eval.ap import THRESHOLDS, average_precision
-from moonseg_jax.eval.associate import ASSOCIATIONS, associate
+from moonseg_jax.eval.associate import associate
 from moonseg_jax.eval.foreign import read_mask_predictions
-from moonseg_jax.eval.ground_truth import GT_MODES, GroundTruth, load_ground_truth
-from moonseg_jax.eval.overlaps import MIN_VERTICES, SceneOverlaps, count_overlaps
+from moonseg_jax.eval.ground_truth import VOID, GroundTruth, load_ground_truth
+from moonseg_jax.eval.overlaps import SceneOverlaps, count_overlaps
 from moonseg_jax.eval.predictions import read_predictions
-from moonseg_jax.eval.views import MeasuredFrames
+from moonseg_jax.eval.settings import EvalSettings
+from moonseg_jax.eval.views import MeasuredFrames, folder_of
 from moonseg_jax.structs import InputError
 
-AP_NAMES = ("ap", "ap50", "ap25")
+
+@dataclass(frozen=True)
+class SceneScore:
+    """What one scene contributes to the numbers of all.
+
+    Attributes:
+        overlaps: of its predictions with its ground truth.
+        record: what was scored and how, and the scene's own numbers; JSON-serialisable.
+    """
+
+    overlaps: SceneOverlaps
+    record: dict[str, Any]
 
 
 def evaluate(
@@ -24,11 +37,7 @@ def evaluate(
     ground_truth: Sequence[str | Path],
     *,
     measured: Iterable[MeasuredFrames | None] | None = None,
-    gt_mode: str = "onlineanyseg",
-    association: str = "gt",
-    thresholds: str = "nine",
-    min_vertices: int = MIN_VERTICES,
-    icp: bool = False,
+    **choices: Any,
 ) -> dict[str, Any]:
     """Scores predictions, all scenes pooled into one curve.
 
@@ -36,87 +45,112 @@ def evaluate(
         predictions: one a scene: a predictions folder, or an npz as `read_mask_predictions` takes.
         ground_truth: for each, what `load_ground_truth` takes.
         measured: for each, the recording as `associate` takes it; None: none for any.
-        gt_mode: which instances count, as in `counted_instances`.
-        association: how a folder's result reaches the vertices, as in `associate`; an npz is on
-            them already.
-        thresholds: ``nine`` or ``ten``, as in `average_precision`.
-        min_vertices: smaller instances and predictions do not count.
-        icp: refine ``sim3`` on the points.
+        choices: fields of `EvalSettings`.
 
     Returns:
-        JSON-serialisable: ``ap``, ``ap50``, ``ap25`` in 0..1 with constant scores (None without
-        ground truth), the same under ``ranked``, how they were made (``protocol``, ``gt_mode``,
-        ``score_rule``, ``thresholds``, ``min_vertices``), and ``scenes``, one object each.
+        As `pool_scores`.
 
     Raises:
         InputError: a file is missing or does not fit.
     """
+    check_pairs(predictions, ground_truth)
+    settings = EvalSettings(**choices)
+    recordings = measured or [None] * len(predictions)
+    pairs = zip(predictions, ground_truth, recordings, strict=True)
+    return pool_scores(
+        [score_scene(result, truth, settings, recording) for result, truth, recording in pairs],
+        settings,
+    )
+
+
+def check_pairs(predictions: Sequence[str | Path], ground_truth: Sequence[str | Path]) -> None:
+    """Refuses lists of different lengths."""
     if len(predictions) != len(ground_truth):
         raise InputError(
             f"{len(predictions)} predictions and {len(ground_truth)} ground truths "
             f"(first: {predictions[0]}): give one for each"
         )
-    _check_choice("gt-mode", gt_mode, GT_MODES)
-    _check_choice("association", association, ASSOCIATIONS)
-    _check_choice("thresholds", thresholds, tuple(THRESHOLDS))
-    overlaps: list[SceneOverlaps] = []
-    scenes: list[dict[str, Any]] = []
-    recordings = measured or [None] * len(predictions)
-    for result, path, recording in zip(predictions, ground_truth, recordings, strict=True):
-        truth = load_ground_truth(path, gt_mode)
-        labels, scores, record = _on_vertices(result, truth, recording, association, icp)
-        table = count_overlaps(truth.instance, labels, scores, min_vertices=min_vertices)
-        overlaps.append(table)
-        scenes.append(record | _describe(truth, labels, table, thresholds))
+
+
+def score_scene(
+    result: str | Path | None,
+    ground_truth: str | Path,
+    settings: EvalSettings,
+    measured: MeasuredFrames | None = None,
+    name: str = "",
+) -> SceneScore:
+    """Scores one scene.
+
+    Args:
+        result: a predictions folder, or an npz as `read_mask_predictions` takes; None: no result,
+            which counts as one without instances.
+        ground_truth: what `load_ground_truth` takes.
+        settings: how.
+        measured: the recording as `associate` takes it.
+        name: of the scene; default: as the ground truth says.
+
+    Raises:
+        InputError: a file is missing or does not fit.
+    """
+    truth = load_ground_truth(ground_truth, settings.gt_mode, folder_of(measured))
+    labels, scores, record = _on_vertices(result, truth, measured, settings)
+    table = count_overlaps(truth.instance, labels, scores, min_vertices=settings.min_vertices)
+    record |= {"scene": name or truth.scene}
+    return SceneScore(table, record | _describe(truth, labels, table, settings.thresholds))
+
+
+def pool_scores(scores: Sequence[SceneScore], settings: EvalSettings) -> dict[str, Any]:
+    """The numbers of all scenes, pooled into one curve as ScanNet's evaluator does.
+
+    Returns:
+        JSON-serialisable: ``ap``, ``ap50``, ``ap25`` in 0..1 with constant scores (None without
+        ground truth), the same under ``ranked``, how they were made (``protocol``, ``gt_mode``,
+        ``score_rule``, ``thresholds``, ``min_vertices``, ``void``), and ``scenes``, one object
+        each.
+    """
+    tables = [score.overlaps for score in scores]
+    protocols = {score.record["protocol"] for score in scores}
     return {
-        **_numbers(overlaps, thresholds, "constant"),
-        "ranked": _numbers(overlaps, thresholds, "ranked"),
-        "protocol": _common([scene["protocol"] for scene in scenes]),
-        "gt_mode": gt_mode,
+        **_numbers(tables, settings.thresholds, "constant"),
+        "ranked": _numbers(tables, settings.thresholds, "ranked"),
+        "protocol": ", ".join(sorted(p for p in protocols if p)),
+        "gt_mode": settings.gt_mode,
         "score_rule": "constant",
-        "thresholds": [round(float(t), 2) for t in THRESHOLDS[thresholds]],
-        "min_vertices": min_vertices,
-        "scenes": scenes,
+        "thresholds": [round(float(t), 2) for t in THRESHOLDS[settings.thresholds]],
+        "min_vertices": settings.min_vertices,
+        "void": VOID[settings.gt_mode],
+        "scenes": [score.record for score in scores],
     }
 
 
-def format_metrics(metrics: dict[str, Any]) -> str:
-    """The numbers for people: one line a scene, one for all, and how they were made."""
-    width = max(len("all scenes"), *(len(scene["scene"]) for scene in metrics["scenes"]))
-    lines = [f"{'':{width}}     AP   AP50   AP25 | ranked: AP   AP50   AP25 | instances gt pred"]
-    for scene in metrics["scenes"]:
-        counts = f" | {scene['gt_instances']:12d} {scene['pred_instances']:4d}"
-        lines.append(f"{scene['scene']:{width}} {_row(scene)}{counts}")
-    if len(metrics["scenes"]) > 1:
-        lines.append(f"{'all scenes':{width}} {_row(metrics)}")
-    lines.append(
-        f"protocol {metrics['protocol']}, gt mode {metrics['gt_mode']}, "
-        f"IoU {metrics['thresholds'][0]:.2f}-{metrics['thresholds'][-1]:.2f} "
-        f"({len(metrics['thresholds'])} thresholds), at least {metrics['min_vertices']} vertices; "
-        "the first three columns score every prediction 1.0"
-    )
-    return "\n".join(lines)
-
-
 def _on_vertices(
-    result: str | Path,
+    result: str | Path | None,
     truth: GroundTruth,
     measured: MeasuredFrames | None,
-    association: str,
-    icp: bool,
+    settings: EvalSettings,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Predictions on the vertices as `count_overlaps` takes them, scores, and their record."""
+    if result is None:
+        return (
+            np.zeros(len(truth.instance), int),
+            np.zeros(0),
+            {"protocol": None, "predictions": None},
+        )
     if Path(result).suffix == ".npz":
         masks = read_mask_predictions(result, truth)
         return masks.masks, masks.scores, {"protocol": "vertices", "predictions": str(result)}
     read = read_predictions(result)
-    labels = associate(read, truth, association, measured=measured, icp=icp)
+    refined = settings.icp and settings.association == "sim3"
+    labels = associate(read, truth, settings.association, measured=measured, icp=settings.icp)
     record = {
-        "protocol": f"{association}+icp" if icp and association == "sim3" else association,
+        "protocol": "sim3+icp" if refined else settings.association,
         "predictions": str(result),
         "frames": len(read.info.frame_names),
         "stride": read.info.stride,
         "poses": read.info.poses,
+        "geometry": read.info.geometry.name,
+        "semantics": read.info.semantics.name,
+        "masks": read.info.masks.name,
         "measured_by": str(measured.path) if measured else read.cache,
         "min_observations": read.config.get("online", {}).get("min_observations"),
         "checkpoint": read.checkpoint,
@@ -128,9 +162,7 @@ def _describe(
     truth: GroundTruth, labels: np.ndarray, table: SceneOverlaps, thresholds: str
 ) -> dict[str, Any]:
     on_instances = np.reshape(labels, (len(labels), -1))[truth.instance > 0].max(axis=1, initial=0)
-
     return {
-        "scene": truth.scene,
         "ground_truth": str(truth.path),
         "gt_instances": int(table.gt_counts.sum()),
         "pred_instances": len(table.pred_sizes),
@@ -143,21 +175,3 @@ def _describe(
 def _numbers(tables: list[SceneOverlaps], thresholds: str, rule: str) -> dict[str, float | None]:
     values = average_precision(tables, thresholds, rule)
     return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _row(numbers: dict[str, Any]) -> str:
-    return f"{_three(numbers)} |      {_three(numbers['ranked'])}"
-
-
-def _three(numbers: dict[str, Any]) -> str:
-    values = [numbers[name] for name in AP_NAMES]
-    return " ".join("     -" if v is None else f"{100 * v:6.1f}" for v in values)
-
-
-def _common(protocols: list[str]) -> str:
-    return ", ".join(sorted(set(protocols)))
-
-
-def _check_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"--{flag} {value} is unknown: choose from {', '.join(choices)}")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from moonseg_jax.cache import disk_errors
+from moonseg_jax.cache import disk_errors, whole_file
 from moonseg_jax.eval.associate import associate
 from moonseg_jax.eval.ground_truth import load_ground_truth
 from moonseg_jax.eval.predictions import Predictions, read_predictions
-from moonseg_jax.eval.views import MeasuredFrames
+from moonseg_jax.eval.views import MeasuredFrames, folder_of
 from moonseg_jax.structs import InputError
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.ply import write_ply
@@ -62,12 +62,14 @@ def export_predictions(
     labelled = _on_points(read, ground_truth, association, measured)
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        if format == "npz":
-            _write_npz(out, labelled)
-        elif format == "scannet":
+        if format == "scannet":
             _write_scannet(out, read.info.scene, labelled)
+            return
+    with whole_file(out) as file:
+        if format == "npz":
+            _write_npz(file, labelled)
         else:
-            write_ply(out, labelled.points, instance_colors(labelled.instance), labelled.instance)
+            write_ply(file, labelled.points, instance_colors(labelled.instance), labelled.instance)
 
 
 def _on_points(
@@ -78,7 +80,7 @@ def _on_points(
 ) -> _Labelled:
     if ground_truth is None:
         return _Labelled(read.points, read.instance, read.scores)
-    truth = load_ground_truth(ground_truth)
+    truth = load_ground_truth(ground_truth, mesh_folder=folder_of(measured))
     labels = associate(read, truth, association, measured=measured)
     return _Labelled(truth.require_points(), labels, read.scores)
 

@@ -10,6 +10,12 @@ from moonseg_jax.eval.npz import read_npz
 from moonseg_jax.structs import InputError
 
 GT_MODES = ("onlineanyseg", "maskclustering", "things")
+# What is void in each mode, in words; small instances are treated alike.
+VOID = {
+    "onlineanyseg": "unannotated vertices and classes other than ScanNet200's",
+    "maskclustering": "nothing: what is unannotated counts as one more instance",
+    "things": "unannotated vertices, classes other than ScanNet200's, walls and floors",
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,15 @@ class GroundTruth:
         if self.points is None:
             raise InputError(
                 f"{self.path} has labels but no points: put {self.scene}_vh_clean_2.ply (ScanNet)"
-                f" or {self.scene}.ply beside it"
+                f" or {self.scene}.ply beside it, or into its recording's folder and name that"
+                " with --recording"
             )
         return self.points
 
 
-def load_ground_truth(path: str | Path, mode: str = "onlineanyseg") -> GroundTruth:
+def load_ground_truth(
+    path: str | Path, mode: str = "onlineanyseg", mesh_folder: Path | None = None
+) -> GroundTruth:
     """Reads ground truth.
 
     Args:
@@ -53,25 +62,26 @@ def load_ground_truth(path: str | Path, mode: str = "onlineanyseg") -> GroundTru
               ``scannetv2-labels.combined.tsv`` there or in a folder above;
             - SceneNN's own ``<scene>.xml``, with ``<scene>.ply`` beside it;
             - ``.txt`` with label·1000 + instance + 1 per vertex, ScanNet's class ids; the points in
-              ``<scene>_vh_clean_2.ply`` or ``<scene>.ply`` beside it.
+              ``<scene>_vh_clean_2.ply`` or ``<scene>.ply`` beside it or in `mesh_folder`.
         mode: one of `GT_MODES`, as `counted_instances` defines them.
+        mesh_folder: where else to look for the mesh of a ``.txt``.
 
     Raises:
         InputError: no such file, or not what is described here.
     """
     path = Path(path)
-    file = _find(path) if path.is_dir() else path
+    file = find_truth(path) if path.is_dir() else path
     if file is None or not file.is_file():
         raise InputError(
             f"no ground truth at {path}: expected a gt.npz, ScanNet's segs.json and"
             " aggregation.json, SceneNN's ply and xml, or a txt with an integer per vertex"
         )
-    scene, (label, instance, points) = _read(file)
+    scene, (label, instance, points) = _read(file, mesh_folder)
     return GroundTruth(file, scene, mode, counted_instances(label, instance, mode), points)
 
 
-def _find(folder: Path) -> Path | None:
-    """What `load_ground_truth` reads in a folder."""
+def find_truth(folder: Path) -> Path | None:
+    """The file that `load_ground_truth` reads in a folder; None where there is none."""
     npz = folder / "gt.npz"
     if npz.is_file():
         return npz
@@ -82,14 +92,16 @@ def _find(folder: Path) -> Path | None:
     return next(iter([*segments, *annotations, *texts]), None)
 
 
-def _read(file: Path) -> tuple[str, tuple[np.ndarray | None, np.ndarray, np.ndarray | None]]:
+def _read(
+    file: Path, mesh_folder: Path | None
+) -> tuple[str, tuple[np.ndarray | None, np.ndarray, np.ndarray | None]]:
     if file.suffix == ".npz":
         return file.parent.resolve().name if file.stem == "gt" else file.stem, _read_npz(file)
     if file.name.endswith(scannet.SEGMENTS):
         return file.name.removesuffix(scannet.SEGMENTS), scannet.read_segments(file)
     if file.suffix == ".xml":
         return file.stem, scenenn.read_annotation(file)
-    return file.stem, scannet.read_text(file)
+    return file.stem, scannet.read_text(file, mesh_folder)
 
 
 def counted_instances(label: np.ndarray | None, instance: np.ndarray, mode: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """The predictions folder: what a segmentation leaves on disk."""
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from moonseg_jax.cache import check_may_write, disk_errors
 from moonseg_jax.eval.npz import read_npz
 from moonseg_jax.online.results import SegmentedScene
 from moonseg_jax.structs import InputError, Recording, SceneInfo
@@ -101,32 +101,27 @@ def write_predictions(
         checkpoint: which weights, for people and for the record.
 
     Raises:
-        InputError: as `check_writable`.
+        InputError: as `check_writable`, or the disk refuses, or is full (`DiskFullError`).
     """
     path = Path(path)
     check_writable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        np.savez(staging / "instances.npz", **{name: getattr(scene, name) for name in _ARRAYS})
-        (staging / "frames").mkdir()
-        for i, labels in enumerate(scene.label_maps()):
-            Image.fromarray(labels.astype(np.uint16)).save(_frame_file(staging, i))
-        write_ply(
-            staging / "scene.ply", scene.points, instance_colors(scene.instance), scene.instance
-        )
-        record = {
-            "schema": SCHEMA,
-            "info": asdict(recording.info),
-            "cache": str(recording.cache.resolve()) if recording.cache else "",
-            "config": config,
-            "checkpoint": checkpoint,
-            "frames": _cameras(recording),
-        }
-        (staging / "result.json").write_text(json.dumps(record, indent=1))
-        _take_place(staging, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            _write_arrays(staging, scene)
+            record = {
+                "schema": SCHEMA,
+                "info": asdict(recording.info),
+                "cache": str(recording.cache.resolve()) if recording.cache else "",
+                "config": config,
+                "checkpoint": checkpoint,
+                "frames": _cameras(recording),
+            }
+            (staging / "result.json").write_text(json.dumps(record, indent=1))
+            _take_place(staging, path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -169,12 +164,19 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: something other than a predictions folder is there, or nothing may be written.
     """
+    check_may_write(path)
     in_the_way = path.exists() and (not path.is_dir() or any(path.iterdir()))
     if in_the_way and _read_record(path) is None:
         raise InputError(f"{path} exists and is not a predictions folder: choose another --out")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise InputError(f"{path} cannot be made: {parent} is not a folder that you may write to")
+
+
+def _write_arrays(folder: Path, scene: SegmentedScene) -> None:
+    """The arrays, the label maps and the cloud."""
+    np.savez(folder / "instances.npz", **{name: getattr(scene, name) for name in _ARRAYS})
+    (folder / "frames").mkdir()
+    for i, labels in enumerate(scene.label_maps()):
+        Image.fromarray(labels.astype(np.uint16)).save(_frame_file(folder, i))
+    write_ply(folder / "scene.ply", scene.points, instance_colors(scene.instance), scene.instance)
 
 
 def _read_record(path: Path) -> dict[str, Any] | None:

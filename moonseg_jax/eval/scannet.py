@@ -23,17 +23,22 @@ SEGMENTS = "_vh_clean_2.0.010000.segs.json"
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
 
 
-def mesh_of(text: Path) -> Path | None:
-    """The mesh that a text file labels, where it lies beside it."""
+def mesh_of(text: Path, elsewhere: Path | None = None) -> Path | None:
+    """The mesh that a text file labels, where it lies beside it, or in a folder elsewhere."""
     names = (f"{text.stem}_vh_clean_2.ply", f"{text.stem}.ply")
-    return next((text.with_name(name) for name in names if text.with_name(name).is_file()), None)
+    folders = (text.parent, elsewhere or text.parent)
+    places = (folder / name for folder in folders for name in names)
+    return next((place for place in places if place.is_file()), None)
 
 
-def read_text(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def read_text(
+    file: Path, mesh_folder: Path | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Reads label·1000 + instance + 1 per vertex.
 
     Returns:
-        ``label [v]``, ``instance [v]``, and ``points [v 3]`` where the mesh lies beside it.
+        ``label [v]``, ``instance [v]``, and ``points [v 3]`` where the mesh lies beside it or in
+        `mesh_folder`.
     """
     try:
         # Some exporters write whole numbers as floats.
@@ -42,7 +47,7 @@ def read_text(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         raise InputError(
             f"{file} is not ScanNet ground truth: expected one integer a line"
         ) from error
-    mesh = mesh_of(file)
+    mesh = mesh_of(file, mesh_folder)
     return ids // 1000, ids % 1000, None if mesh is None else _points(mesh, file, len(ids))
 
 

@@ -41,6 +41,13 @@ class MeasuredFrames(Protocol):
         ...
 
 
+def folder_of(measured: MeasuredFrames | None) -> Path | None:
+    """Where a recording's other files lie."""
+    if measured is None:
+        return None
+    return measured.path if measured.path.is_dir() else measured.path.parent
+
+
 @dataclass(frozen=True)
 class View:
     """One keyframe as it was measured.

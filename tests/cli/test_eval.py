@@ -3,109 +3,27 @@
 import dataclasses
 import json
 import shutil
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from plyfile import PlyData, PlyElement
 
 from moonseg_cli.main import main
 from moonseg_jax.cache import CacheReader, CacheWriter
 from moonseg_jax.structs import SceneInfo
-from tests.bridges.conftest import Sens
-from tests.bridges.test_scenenn import trajectory
+from tests.eval.layouts import (
+    as_posed_rgbd,
+    as_scannet,
+    as_scenenn,
+    as_sens,
+    as_seven_scenes,
+    sens_of,
+)
 
-SIZE = (96, 128)
 SCALE, SHIFT = 0.7, np.array([0.3, -0.2, 1.1])
 # A turn about no axis in particular.
 TURN = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
 TURN *= np.linalg.det(TURN)
-
-
-@dataclasses.dataclass
-class RoomSens(Sens):
-    """The rendered room as a ``.sens`` file, or as ScanNet exports that."""
-
-    K: np.ndarray = dataclasses.field(default_factory=lambda: np.eye(3))
-
-    def intrinsics(self, size: tuple[int, int]) -> np.ndarray:
-        out = np.eye(4)
-        out[:3, :3] = self.K
-        return out
-
-    def millimetres(self, index: int) -> np.ndarray:
-        raw = zlib.decompress(self.depths[index])
-        return np.frombuffer(raw, "<u2").reshape(self.depth_size)
-
-
-def files(room: Path, kind: str) -> list[Path]:
-    return sorted((room / kind).iterdir())
-
-
-def poses(room: Path) -> list[np.ndarray]:
-    return [np.loadtxt(file) for file in files(room, "pose")]
-
-
-def sens_of(room: Path) -> RoomSens:
-    colors = dict(enumerate(file.read_bytes() for file in files(room, "color")))
-    maps = [np.asarray(Image.open(file)).astype("<u2") for file in files(room, "depth")]
-    return RoomSens(
-        poses=poses(room), color_size=SIZE, depth_size=SIZE, K=np.loadtxt(room / "intrinsics.txt"),
-        colors=colors, depths={i: zlib.compress(depth.tobytes()) for i, depth in enumerate(maps)},
-    )  # fmt: skip
-
-
-def as_sens(room: Path, out: Path) -> list[str]:
-    out.mkdir()
-    sens_of(room).write(out / "scene.sens")
-    return [str(i) for i in range(6)]
-
-
-def as_scannet(room: Path, out: Path) -> list[str]:
-    sens_of(room).export(out)
-    return [str(i) for i in range(6)]
-
-
-def as_posed_rgbd(room: Path, out: Path) -> list[str]:
-    out.mkdir()
-    for kind in ("color", "depth", "pose"):
-        shutil.copytree(room / kind, out / kind)
-    shutil.copy(room / "intrinsics.txt", out)
-    return [f"{i:06d}" for i in range(6)]
-
-
-def as_seven_scenes(room: Path, out: Path) -> list[str]:
-    out.mkdir()
-    for kind in ("color", "depth", "pose"):
-        for file in files(room, kind):
-            shutil.copy(file, out / f"frame-{file.stem}.{kind}{file.suffix}")
-    shutil.copy(room / "intrinsics.txt", out / "camera-intrinsics.txt")
-    return [f"frame-{i:06d}" for i in range(6)]
-
-
-def as_scenenn(room: Path, out: Path) -> list[str]:
-    for folder, kind in (("image", "color"), ("depth", "depth")):
-        (out / folder).mkdir(parents=True)
-        for i, file in enumerate(files(room, kind), start=1):
-            Image.open(file).save(out / folder / f"{folder}{i:05d}.png")
-    (out / "trajectory.log").write_text(trajectory(dict(enumerate(poses(room), start=1))))
-    shutil.copy(room / "intrinsics.txt", out)
-    write_scenenn_truth(room, out)
-    return [f"image{i:05d}" for i in range(1, 7)]
-
-
-def write_scenenn_truth(room: Path, out: Path) -> None:
-    truth = np.load(room / "gt.npz")
-    vertex = np.zeros(len(truth["instance"]), [(c, "f4") for c in "xyz"] + [("label", "u2")])
-    for i, axis in enumerate("xyz"):
-        vertex[axis] = truth["points"][:, i]
-    vertex["label"] = truth["instance"]
-    PlyData([PlyElement.describe(vertex, "vertex")]).write(str(out / "005.ply"))
-    ids = np.unique(truth["instance"][truth["instance"] > 0])
-    labels = "".join(f'<label id="{i}" text="x" nyu_class="prop" />' for i in ids)
-    (out / "005.xml").write_text(f"<annotation>{labels}</annotation>")
 
 
 WRITERS = (as_posed_rgbd, as_sens, as_scannet, as_seven_scenes, as_scenenn)
