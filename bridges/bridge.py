@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from bridges.backbones.interfaces import MASK_STRIDE, POINT_STRIDE, Made
-from bridges.loading import Backbones, BridgeConfig, load_backbones
+from bridges.config import BridgeConfig
+from bridges.loading import Backbones, load_backbones
 from bridges.lockstep import Lockstep
 from bridges.ordered import in_order
 from bridges.preprocess import PATCH

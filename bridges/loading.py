@@ -1,66 +1,21 @@
-"""Which backbones, and those that are heavy to load, loaded once for many scenes."""
+"""The backbones of a config: what is heavy is loaded once for many scenes."""
 
-from dataclasses import dataclass
+import logging
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from bridges.backbones.classical import ClassicalSemantics
 from bridges.backbones.felzenszwalb import FelzenszwalbMasks
 from bridges.backbones.interfaces import GeometrySource, MaskSource, Semantics
 from bridges.backbones.masks import LabelMapFolder
 from bridges.backbones.sensor import SensorGeometry
+from bridges.checkpoints import find_weights, tensors_sha256
+from bridges.config import BridgeConfig
 from bridges.preprocess import ImageTransform, plan_transform
 from bridges.sources import Source
-from moonseg_jax.structs import InputError
+from moonseg_jax.structs import InputError, install
 
-RFMS = ("sensor", "cut3r")
-SEMANTICS = ("classical", "dinov3")
-MASK_MODELS = ("felzenszwalb", "fastsam", "sam2")
-NEURAL = {"cut3r", "dinov3", "fastsam", "sam2"}
-COMING = ("mini",)
-UpdateRule = Literal["cut3r", "ttt3r"]
-DTYPES = ("auto", "float32", "bfloat16")
-
-
-@dataclass(frozen=True)
-class BridgeConfig:
-    """Which backbones look at a recording.
-
-    Attributes:
-        rfm: geometry, ``sensor`` or ``cut3r``.
-        semantic: ``classical`` or ``dinov3``.
-        masks: ``felzenszwalb``, ``fastsam``, ``sam2``, or a folder of label maps.
-        rfm_weights, semantic_weights, mask_weights: a file or folder; empty: where they are
-            usually kept.
-        device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
-        dtype: of the neural models' matrix products, ``float32`` or ``bfloat16``; ``auto`` is
-            bfloat16 on a GPU.
-        state_attention: whether frames carry A, for the state token (Eq. 11).
-        update_rule: of CUT3R's state, ``cut3r`` or ``ttt3r`` (holds longer sequences).
-        reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never.
-    """
-
-    rfm: str = "sensor"
-    semantic: str = "classical"
-    masks: str = "felzenszwalb"
-    rfm_weights: str = ""
-    semantic_weights: str = ""
-    mask_weights: str = ""
-    device: str = "auto"
-    dtype: str = "auto"
-    state_attention: bool = False
-    update_rule: UpdateRule = "cut3r"
-    reset_every: int = 0
-
-    def __post_init__(self) -> None:
-        _check_choice("rfm", self.rfm, RFMS)
-        _check_choice("semantic", self.semantic, SEMANTICS)
-        _check_choice("dtype", self.dtype, DTYPES)
-        _check_choice("update-rule", self.update_rule, get_args(UpdateRule))
-        if self.state_attention and self.rfm == "sensor":
-            raise InputError(
-                "--with-state-attention needs a recurrent model: use --rfm=cut3r, or leave it out."
-            )
+log = logging.getLogger(__name__)
 
 
 class Backbones:
@@ -73,11 +28,19 @@ class Backbones:
     def __init__(self, config: BridgeConfig) -> None:
         self.config = config
         self._device, self._dtype = _placement(config)
+        self.take_device()
         self._cut3r, self._cut3r_sha256 = self._load_cut3r()
         # By image size: capturing a step takes seconds, and memory.
         self._runners: dict[tuple[int, int], Any] = {}
         self.semantics: Semantics = self._load_semantics()
         self._mask_model = self._load_mask_model()
+
+    def take_device(self) -> None:
+        """Makes a GPU asked for by number the calling thread's, for its streams and events."""
+        if ":" in self._device:
+            import torch
+
+            torch.cuda.set_device(self._device)
 
     def transform(self, source: Source) -> ImageTransform:
         """From the source's image to the one that everything sees."""
@@ -117,9 +80,8 @@ class Backbones:
         if self.config.rfm != "cut3r":
             return None, ""
         from bridges.backbones.cut3r import Cut3r, compile_blocks
-        from bridges.checkpoints import find_weights, tensors_sha256
 
-        path = find_weights("cut3r", self.config.rfm_weights)
+        path = _weights("cut3r", self.config.rfm_weights)
         model = Cut3r.from_checkpoint(path)
         # Over the tensors, so that a downloaded file and what was converted from it are one.
         sha256 = tensors_sha256(model.state_dict())
@@ -132,17 +94,14 @@ class Backbones:
         if self.config.semantic == "classical":
             return ClassicalSemantics()
         from bridges.backbones.dinov3 import DinoV3
-        from bridges.checkpoints import find_weights
 
-        path = find_weights("dinov3", self.config.semantic_weights)
+        path = _weights("dinov3", self.config.semantic_weights)
         return DinoV3(path, self._device, self._dtype)
 
     def _load_mask_model(self) -> MaskSource | None:
         if self.config.masks not in ("fastsam", "sam2"):
             return None
-        from bridges.checkpoints import find_weights
-
-        path = find_weights(self.config.masks, self.config.mask_weights)
+        path = _weights(self.config.masks, self.config.mask_weights)
         if self.config.masks == "fastsam":
             from bridges.backbones.fastsam import FastSam
 
@@ -157,17 +116,22 @@ def load_backbones(config: BridgeConfig) -> Backbones:
     return Backbones(config)
 
 
+def _weights(kind: str, given: str) -> Path:
+    """Finds weights and says so: loading them takes seconds."""
+    path = find_weights(kind, given)
+    log.info("loading %s from %s", kind, path)
+    return path
+
+
 def _placement(config: BridgeConfig) -> tuple[str, Any]:
     """The torch device and dtype; PyTorch is not asked for where nothing needs it."""
-    neural = {config.rfm, config.semantic, config.masks} & NEURAL
-    if not neural:
+    if not config.neural:
         return "cpu", None
     try:
         import torch
     except ImportError:
         raise InputError(
-            f"PyTorch is needed for {' and '.join(sorted(neural))}: pip install"
-            " 'moonseg-jax[torch]'."
+            f"PyTorch is needed for {' and '.join(sorted(config.neural))}: {install('torch')}."
         ) from None
     device = _device(config.device, torch.cuda.device_count())
     dtype = config.dtype
@@ -187,12 +151,6 @@ def _device(name: str, gpus: int) -> str:
             f" {' or '.join(there)}; `moonseg doctor` says what was found."
         )
     return name
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        state = "not installed in this version" if value in COMING else "unknown"
-        raise InputError(f"--{option}={value} is {state}: use {' or '.join(choices)}.")
 
 
 def _check_sensor(source: Source) -> None:

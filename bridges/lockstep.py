@@ -8,7 +8,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from bridges.loading import NEURAL, Backbones, BridgeConfig
+from bridges.config import BridgeConfig
+from bridges.loading import Backbones
 from bridges.together import Finish, Item, run_together
 from moonseg_jax.structs import Frame
 
@@ -17,8 +18,7 @@ AT_ONCE = 8  # Frames, on a GPU.
 
 def frames_at_once(config: BridgeConfig) -> int:
     """How many frames a GPU is given at a time where nobody says; on a CPU batches gain nothing."""
-    neural = {config.rfm, config.semantic, config.masks} & NEURAL
-    if not neural or config.device == "cpu":
+    if not config.neural or config.device == "cpu":
         return 1
     try:
         import torch
@@ -93,6 +93,7 @@ class Lockstep:
         return future
 
     def _serve(self) -> None:
+        self.backbones.take_device()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._is_complete())

@@ -1,11 +1,10 @@
 """`moonseg cache`: run the backbones over recordings, once."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from moonseg_cli.backbones import add_backbones, bridge_config
+from moonseg_cli.backbones import add_backbones, add_frames, at_least, bridge_config
 from moonseg_cli.progress import SceneBars
 
 
@@ -26,13 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CACHE",
         help="where the cache goes; of many scenes: the folder of their caches",
     )
-    parser.add_argument("--stride", type=int, default=1, help="take every N-th frame")
-    parser.add_argument("--max-frames", type=int, default=0, help="stop after so many; 0 = all")
+    add_frames(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what it takes, write nothing")
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="of many scenes: replace caches that were made with other settings",
+        help="replace caches that were made with other settings",
     )
     add_backbones(parser)
     _add_runners(parser.add_argument_group("many scenes"))
@@ -41,14 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_runners(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--scenes-at-once",
-        type=int,
+        type=at_least(0),
         default=0,
         metavar="B",
         help="scenes that advance together, a frame of each as one batch of the models (or B frames"
         " of one scene, in a worker); default: 8 on a GPU, else 1",
     )
     group.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="processes, each a scene at a time"
+        "--workers",
+        type=at_least(0),
+        default=0,
+        metavar="N",
+        help="processes, or actors with --ray; each has its own models and one scene at a time, so"
+        " that only encoders see batches: on a single GPU leave it out",
     )
     group.add_argument(
         "--ray",
@@ -85,10 +88,12 @@ def run(args: argparse.Namespace) -> int:
             config, len(scenes.jobs), args.workers, args.ray, args.scenes_at_once
         ) as runner:
             plan = make_plan(runner, scenes, args.overwrite)
-            if plan.failed and not plan.todo:
+            if not plan.todo:
+                if not plan.failed:
+                    print(report.nothing_to_do(args.out, plan))
                 return report.failures(plan.failed, scenes)
             free = batch.check_room(plan, Path(args.out))
-            print(report.estimate(plan, free), file=None if args.dry_run else sys.stderr)
+            print(report.estimate(plan, free), flush=True)
             if args.dry_run:
                 return report.failures(plan.failed, scenes)
             started = time.perf_counter()
@@ -96,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             seconds = time.perf_counter() - started
     finally:
         batch.tidy(scenes)
-    if scenes.many or report.done(ended):
+    if report.done(ended):
         print(report.summary(args.out, plan, ended, seconds))
     return report.failures({**plan.failed, **ended}, scenes)
 
@@ -123,9 +128,10 @@ def cache_recording(
         InputError: whatever is wrong with the source; nothing is left behind.
     """
     from bridges.bridge import BridgeConfig, load_backbones
+    from moonseg_cli.caching.events import Done, Progress
     from moonseg_cli.caching.jobs import Job
     from moonseg_cli.caching.report import line
-    from moonseg_cli.caching.work import Done, Progress, cache_scene
+    from moonseg_cli.caching.work import cache_scene
 
     backbones = load_backbones(BridgeConfig(rfm=rfm, semantic=semantic, masks=masks))
     job = Job("cache", str(source), Path(out), masks, stride, max_frames)

@@ -58,10 +58,10 @@ def convert_checkpoint(source: str | Path, target: str | Path, variant: str | No
 
 
 def _check(target: Path) -> None:
-    from moonseg_jax.structs import InputError
+    from moonseg_jax.structs import InputError, install
 
     if not importlib.util.find_spec("torch"):
-        raise InputError("convert needs PyTorch: pip install 'moonseg-jax[torch]'.")
+        raise InputError(f"convert needs PyTorch: {install('torch')}.")
     if target.suffix != ".safetensors":
         raise InputError(f"{target}: name the file to write with the suffix .safetensors.")
     if target.is_dir():

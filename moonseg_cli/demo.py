@@ -6,6 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
+from moonseg_cli.backbones import at_least
+
 ROWS = {
     "features only": "none",
     "+ refinement": "classical_refinement",
@@ -18,9 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where it goes and which room."""
     parser.add_argument("--out", default="out/demo", metavar="DIR", help="default: %(default)s")
     parser.add_argument(
-        "--seed", type=int, default=7001, help="of the room; trainings used seeds under 7000"
+        "--seed",
+        type=at_least(0),
+        default=7001,
+        help="of the room; trainings used seeds under 7000",
     )
-    parser.add_argument("--frames", type=int, default=60, help="default: %(default)s")
+    parser.add_argument("--frames", type=at_least(1), default=60, help="default: %(default)s")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,7 +33,10 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from moonseg_jax.cache import check_may_write
+
     out = Path(args.out)
+    check_may_write(out / "room")
     started = time.perf_counter()
     room, cache = make_recording(out, args.seed, args.frames)
     table = Table("", "AP", "AP50", "AP25", title=f"an unseen room, {args.frames} frames")

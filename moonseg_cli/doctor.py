@@ -53,18 +53,22 @@ def examine() -> dict[str, dict[str, str]]:
 
 
 def _optional(name: str) -> str:
+    from moonseg_jax.structs import install
+
     extra, purpose = OPTIONAL[name]
     if not importlib.util.find_spec(name):
-        return f"missing, for {purpose}: pip install 'moonseg-jax[{extra}]'"
+        return f"missing, for {purpose}: {install(extra)}"
     return importlib.metadata.version(name)
 
 
 def _jax_devices() -> dict[str, str]:
     import jax
 
+    from moonseg_jax.structs import install
+
     devices = {f"jax device {d.id}": f"{d.platform} {d.device_kind}" for d in jax.devices()}
     if jax.default_backend() == "cpu" and shutil.which("nvidia-smi"):
-        devices["jax and the GPU"] = "JAX does not use it: pip install 'moonseg-jax[gpu]'"
+        devices["jax and the GPU"] = f"JAX does not use it: {install('gpu')}"
     return devices
 
 

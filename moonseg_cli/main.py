@@ -1,10 +1,12 @@
 """`moonseg COMMAND ...`: parses, dispatches, and turns a user's mistake into exit code 2."""
 
 import argparse
+import errno
 import importlib
 import logging
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 COMMANDS = {
     "demo": "render a room, segment it, score it: the whole program in one command",
@@ -12,11 +14,20 @@ COMMANDS = {
     "train": "train the core on cached clips",
     "segment": "fuse a recording, cached or live, into 3D instances, frame by frame",
     "eval": "score predictions against ground truth",
+    "view": "look at a result in the browser, or as pictures without a display",
     "export": "write predictions in the formats of other projects and benchmarks",
     "convert": "turn CUT3R's published checkpoint into safetensors, running nothing in it",
     "doctor": "say what is installed, what is found, and what is missing",
 }
-COMING = "sweep (many training runs in one program), view (browser viewer)"
+COMING = "sweep (many training runs in one program)"
+
+KEPT = {
+    "cache": "whole scenes are kept, and the same command goes on with the others",
+    "train": "the last checkpoint is kept, and the same command goes on from it",
+}
+NOTHING_KEPT = "nothing half-done is kept, and the same command begins anew"
+# What a disk answers to those who may not, or can not.
+REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input (one sentence on stderr), 130 on Ctrl-C.
     """
-    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[_Stderr()])
     for chatty in ("absl", "jax", "orbax"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -35,15 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _module(args.command).run(args) or 0
     except InputError as error:
-        print(f"moonseg {args.command}: {error}", file=sys.stderr)
-        return 2
+        return _end(args.command, str(error), 2)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        what = f"{place}{error.strerror}: name another place, or make this one fit to be used"
+        return _end(args.command, what, 2)
     except KeyboardInterrupt:
-        return 130
+        return _end(args.command, f"stopped; {KEPT.get(args.command, NOTHING_KEPT)}", 130)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses a command line; ``--config.a.b=value`` overrides end up in ``args.overrides``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="moonseg",
         description="Online, monocular, zero-shot 3D instance segmentation.",
         epilog=f"Coming: {COMING}.",
@@ -67,6 +83,26 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if surplus or (args.overrides and not hasattr(args, "config")):
         command_parser.error(f"unrecognized arguments: {' '.join(surplus or args.overrides)}")
     return args
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence; the usage is for those who ask."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class _Stderr(logging.StreamHandler):
+    """Writes to what stderr is now: while a progress bar is drawn, lines go above it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def _end(command: str, sentence: str, code: int) -> int:
+    print(f"moonseg {command}: {sentence}", file=sys.stderr)
+    return code
 
 
 def _module(command: str):

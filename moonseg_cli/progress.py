@@ -1,4 +1,4 @@
-"""Progress bars, on stderr so that stdout stays the command's answer."""
+"""Progress bars, on a terminal's stderr so that stdout stays the command's answer."""
 
 from collections.abc import Iterable, Iterator
 from typing import Self, TypeVar
@@ -78,11 +78,15 @@ class _Rate(ProgressColumn):
 
 
 def _bars() -> Progress:
+    """They leave nothing behind: the last words are the command's."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        transient=True,
+        disable=not console.is_interactive,
     )

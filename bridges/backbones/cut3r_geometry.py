@@ -14,7 +14,7 @@ from bridges.backbones.cut3r_runner import Cut3rRunner, Cut3rSettings, make_runn
 from bridges.backbones.interfaces import POINT_STRIDE, Geometry
 from moonseg_jax.structs import SourceFrame
 
-__all__ = ["Cut3rGeometry", "Cut3rSettings", "SceneStream", "make_runner"]
+__all__ = ["Cut3rGeometry", "Cut3rSettings", "make_runner"]
 
 
 class Cut3rGeometry:
@@ -40,7 +40,7 @@ class Cut3rGeometry:
         self.channels = runner.model.config.width
         self.state_tokens = runner.model.config.state_tokens if settings.state_attention else 0
         self.settings = settings
-        self.stream = SceneStream(runner, settings.update_rule, settings.reset_every)
+        self.stream = Cut3rStream(runner, settings.update_rule, settings.reset_every)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -85,20 +85,6 @@ class Cut3rGeometry:
             advanced = _step([scenes[i] for i in members], tokens[members], room[1])
             told |= dict(zip(members, advanced, strict=True))
         return [told[i] for i in range(len(scenes))]
-
-
-class SceneStream(Cut3rStream):
-    """A scene's stream whose step may be run elsewhere, together with other scenes'."""
-
-    @torch.no_grad()
-    def advance(self, tokens: Tensor, told: Cut3rOutput, after: Cut3rState) -> Cut3rOutput:
-        """Goes on from a step that was run on this stream's state; see `step_encoded`."""
-        self.state = after
-        output = self._chained(told)
-        self._age += 1
-        if self._age == self.reset_every:
-            self._reset(tokens, output.T_world_from_cam)
-        return output
 
 
 def _step(scenes: Sequence[Cut3rGeometry], tokens: Tensor, room: int) -> list[Geometry]:

@@ -1,5 +1,6 @@
 """CUT3R's step for any number of images and scenes."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from bridges.backbones.cut3r import Cut3r, Cut3rOutput, Cut3rState, GraphedCut3r, UpdateRule
 
+log = logging.getLogger(__name__)
 T = TypeVar("T", Cut3rOutput, Cut3rState)
 
 
@@ -85,6 +87,8 @@ class Cut3rRunner:
         return rows(told, 0, len(tokens)), rows(after, 0, len(tokens))
 
     def _capture(self, batch: int) -> GraphedCut3r:
+        height, width = self.image_size
+        log.info("compiling cut3r for %dx%d images of %d scenes at once", width, height, batch)
         return GraphedCut3r(
             self.model,
             self.image_size,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridges.checkpoints import read_tensors
-from moonseg_jax.structs import InputError
+from moonseg_jax.structs import InputError, install
 
 
 def import_transformers(needed_by: str) -> Any:
@@ -18,9 +18,7 @@ def import_transformers(needed_by: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise InputError(
-            f"{needed_by} needs transformers: pip install 'moonseg-jax[torch]'."
-        ) from error
+        raise InputError(f"{needed_by} needs transformers: {install('torch')}.") from error
     return transformers
 
 

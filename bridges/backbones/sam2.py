@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from bridges.backbones.hub_model import build_hub_model, import_transformers, read_hub_folder
 from bridges.backbones.interfaces import MASK_STRIDE, Masks
 from bridges.backbones.mask_filters import boxes_of, nms, stability_score, to_masks
+from bridges.backbones.sam2_tiny import tiny_config
 from bridges.checkpoints import tensors_sha256
 from moonseg_jax.structs import SourceFrame
 
@@ -201,29 +202,3 @@ def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, str]:
     model_config = transformers.Sam2Config.from_dict(config | {"model_type": "sam2"})
     model = build_hub_model(transformers.Sam2Model, model_config, tensors, dtype, folder)
     return model, tensors_sha256(tensors)
-
-
-def tiny_config(transformers: Any) -> Any:
-    """The smallest model with every part of SAM 2, for images of 128x128."""
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=16,
-        image_size=[128, 128],
-        blocks_per_stage=[1, 1, 1, 1],
-        embed_dim_per_stage=[16, 32, 64, 128],
-        num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[8, 4, 4, 4],
-        global_attention_blocks=[],
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[128, 64, 32, 16],
-        backbone_feature_sizes=[[32, 32], [16, 16], [8, 8]],
-        fpn_hidden_size=32,
-    )
-    prompts = transformers.Sam2PromptEncoderConfig(hidden_size=32, image_size=128)
-    decoder = transformers.Sam2MaskDecoderConfig(
-        hidden_size=32, mlp_dim=64, num_attention_heads=2, iou_head_hidden_dim=32
-    )
-    return transformers.Sam2Config(
-        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
-    )

@@ -33,10 +33,11 @@ from bridges.backbones.interfaces import Masks
 from bridges.bridge import BridgeConfig
 from bridges.loading import Backbones
 from bridges.lockstep import Lockstep
+from moonseg_cli.caching.events import Done, Failed
 from moonseg_cli.caching.jobs import Job
 from moonseg_cli.caching.runners import Pool
 from moonseg_cli.caching.threads import ThreadWorkers
-from moonseg_cli.caching.work import Done, Failed, Worker, cache_scene
+from moonseg_cli.caching.work import Worker, cache_scene
 
 # Frames in a batch, scenes at once, and what sees the images beside CUT3R: what is worth most to
 # know comes first.

@@ -6,10 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from moonseg_cli.caching import report
+from moonseg_cli.caching.events import Cause, Done, Failed, Progress
 from moonseg_cli.caching.jobs import Job, Jobs
 from moonseg_cli.caching.plan import Plan
 from moonseg_cli.caching.runners import Runner
-from moonseg_cli.caching.work import Cause, Done, Failed, Progress, cache_scene
+from moonseg_cli.caching.work import cache_scene
 from moonseg_cli.progress import SceneBars
 from moonseg_jax.cache import discard_leftovers
 from moonseg_jax.structs import InputError

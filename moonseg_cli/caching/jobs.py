@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridges.loading import MASK_MODELS
+from bridges.config import MASK_MODELS
 from bridges.sources import is_live, list_scenes, scene_name
+from moonseg_jax.cache import check_target
 from moonseg_jax.structs import InputError
 
 SCENE = "{scene}"
@@ -59,8 +60,8 @@ def find_jobs(
         shard: as `parse_shard` reads it; None = all.
 
     Raises:
-        InputError: no such recordings, two of one name, one folder of masks for several, or no
-            such shard.
+        InputError: no such recordings, two of one name, one folder of masks for several, no such
+            shard, or a cache cannot be put where it should go.
     """
     index, count = (0, 1) if shard is None else parse_shard(shard)
     found = [scene for source in sources for scene in _recordings(source)]
@@ -76,6 +77,8 @@ def find_jobs(
         Job(name, scene, out / name if many else out, _masks_of(masks, name), stride, max_frames)
         for scene, name in zip(scenes, map(scene_name, scenes), strict=True)
     )
+    for job in jobs[index::count]:
+        check_target(job.out)
     return Jobs(jobs[index::count], many)
 
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from moonseg_cli.caching.events import Described, Failed
 from moonseg_cli.caching.jobs import Job, Jobs
 from moonseg_cli.caching.runners import Runner
-from moonseg_cli.caching.work import Described, Failed, describe
+from moonseg_cli.caching.work import describe
 from moonseg_cli.progress import track
 from moonseg_jax.cache import discard_leftovers
 from moonseg_jax.structs import InputError
@@ -38,13 +39,12 @@ class Plan:
 def make_plan(runner: Runner, scenes: Jobs, overwrite: bool) -> Plan:
     """Looks at every scene; the leftovers of killed runs are removed, nothing is written.
 
-    Of many scenes, a cache that was made with the same settings is kept. The cache of a single
-    scene is made again.
+    A cache that was made with the same settings is kept.
 
     Args:
         runner: who looks.
         scenes: what to look at.
-        overwrite: whether, of many, a cache that was made with other settings is replaced.
+        overwrite: whether a cache that was made with other settings is replaced.
 
     Raises:
         InputError: a cache is there that was made with other settings, or another process is
@@ -57,12 +57,12 @@ def make_plan(runner: Runner, scenes: Jobs, overwrite: bool) -> Plan:
         if isinstance(event, Failed):
             plan.failed[job] = event
         elif isinstance(event, Described):
-            if scenes.many and event.difference == "":
+            if event.difference == "":
                 plan.kept.append(job)
-            elif scenes.many and event.difference and not overwrite:
+            elif event.difference and not overwrite:
                 raise InputError(
-                    f"{job.out} was made with other settings ({event.difference}): add --overwrite"
-                    " to make it again, or name another --out."
+                    f"{job.out} is there and not what is asked for ({event.difference}): add"
+                    " --overwrite to make it again, or name another --out."
                 )
             else:
                 plan.todo[job] = event

@@ -4,16 +4,17 @@ import glob
 import multiprocessing
 import os
 import signal
-import threading
 from collections import Counter
-from collections.abc import Generator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from bridges.bridge import BridgeConfig
+from moonseg_cli.caching.events import Died, Event
 from moonseg_cli.caching.jobs import Job
-from moonseg_cli.caching.work import Died, Event, Task, Worker
+from moonseg_cli.caching.work import Task, Worker
+from moonseg_cli.runtime import end_with_parent
 
 # A forked JAX or CUDA hangs.
 _SPAWN = multiprocessing.get_context("spawn")
@@ -45,7 +46,8 @@ class ProcessWorkers:
             self._gpu_of[ours] = min(self._gpus, key=load.__getitem__)
         arguments = (theirs, self._config, self._frames, self._gpu_of.get(ours))
         self._processes[ours] = _SPAWN.Process(target=serve, args=arguments, daemon=True)
-        self._processes[ours].start()
+        with _without_interrupts():
+            self._processes[ours].start()
         theirs.close()  # So that the worker's death closes the pipe.
         return ours
 
@@ -81,10 +83,9 @@ class ProcessWorkers:
 
 def serve(connection: Connection, config: BridgeConfig, frames: int, gpu: str | None) -> None:
     """A worker's life: load the backbones, then one task after the other until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent tidies up.
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # Before anything asks CUDA.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     worker = Worker(config, frames)
     try:
         _tell(connection, worker.begin())
@@ -94,12 +95,14 @@ def serve(connection: Connection, config: BridgeConfig, frames: int, gpu: str | 
         pass  # The parent is gone, or has no more to do.
 
 
-def _end_with_parent() -> None:
-    """A killed parent's workers end at once, so that it can be started again at once."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches all: what is started inside never hears it, and the parent tidies up."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell(connection: Connection, events: Generator[Event]) -> None:

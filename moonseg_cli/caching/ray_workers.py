@@ -7,9 +7,10 @@ import socket
 from typing import Any
 
 from bridges.bridge import BridgeConfig
+from moonseg_cli.caching.events import Died, Event, Progress
 from moonseg_cli.caching.jobs import Job
-from moonseg_cli.caching.work import Died, Event, Progress, Task, Worker
-from moonseg_jax.structs import InputError
+from moonseg_cli.caching.work import Task, Worker
+from moonseg_jax.structs import InputError, install
 
 CPUS_A_WORKER = 2  # Where there are no GPUs: what one bridge keeps busy.
 CONNECT_SECONDS = 10.0
@@ -86,7 +87,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise InputError("--ray needs Ray: pip install 'moonseg-jax[cluster]'.") from None
+        raise InputError(f"--ray needs Ray: {install('cluster')}.") from None
     try:
         _knock(address)
         ray.init(

@@ -4,9 +4,9 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 
+from moonseg_cli.caching.events import Cause, Done, Failed
 from moonseg_cli.caching.jobs import Job, Jobs
 from moonseg_cli.caching.plan import Plan
-from moonseg_cli.caching.work import Cause, Done, Failed
 from moonseg_jax.structs import InputError
 
 
@@ -15,6 +15,13 @@ def estimate(plan: Plan, free: int) -> str:
     text = f"{_scenes(len(plan.todo))}, {plan.frames} frames: about {size(plan.num_bytes)}"
     text += f", and {size(free)} are free"
     return text + (f"; {_scenes(len(plan.kept))} there already" if plan.kept else "")
+
+
+def nothing_to_do(out: str, plan: Plan) -> str:
+    """Why a plan without work is one."""
+    if not plan.kept:
+        return f"{out}: nothing to do: this shard has no scene"
+    return f"{out}: nothing to do: {_scenes(len(plan.kept))} there already, of the same settings"
 
 
 def line(job: Job, result: Done | Failed) -> str:

@@ -30,6 +30,8 @@ def difference(path: Path, wanted: SceneInfo) -> str | None:
     for name in sorted(there.keys() | asked.keys(), key=lambda name: (name.count("."), name)):
         if there.get(name) != asked.get(name):
             return f"{name} is {there.get(name)!r} there and {asked.get(name)!r} here"
+    if not wanted.frame_names:
+        return "what a camera saw then does not come again"
     if _names(made) != _names(wanted):
         return f"it holds {len(_names(made))} frames and {len(_names(wanted))} are asked for"
     return ""

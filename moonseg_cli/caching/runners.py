@@ -10,27 +10,28 @@ from typing import Any, Protocol, Self
 
 from bridges.bridge import BridgeConfig
 from bridges.lockstep import frames_at_once
+from moonseg_cli.caching.events import Cause, Died, Event, Failed, Progress, Ready
 from moonseg_cli.caching.jobs import Job
 from moonseg_cli.caching.threads import ThreadWorkers
-from moonseg_cli.caching.work import Cause, Died, Event, Failed, Progress, Ready, Task, Worker
+from moonseg_cli.caching.work import Task, Worker
 from moonseg_jax.structs import InputError
 
 ATTEMPTS = 3
 
 
 class Runner(Protocol):
-    """Runs tasks on scenes; a context, as workers end with it."""
+    """Runs tasks on scenes; a context, as workers end with it.
+
+    Raises:
+        InputError: the backbones cannot be loaded; on entering, or from `run`.
+    """
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *error: object) -> None: ...
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Event]]:
-        """Yields each job's events; closing the iterator gives up what is not done.
-
-        Raises:
-            InputError: the backbones cannot be loaded.
-        """
+        """Yields each job's events; closing the iterator gives up what is not done."""
         ...
 
 
@@ -41,6 +42,7 @@ class InProcess:
         self._worker = Worker(config, frames)
 
     def __enter__(self) -> Self:
+        self._worker.load()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -48,7 +50,6 @@ class InProcess:
 
     def run(self, task: Task, jobs: Sequence[Job]) -> Iterator[tuple[Job, Event]]:
         """As `Runner` says."""
-        self._worker.load()
         for job in jobs:
             for event in self._worker.run(task, job):
                 yield job, event
@@ -176,13 +177,8 @@ def open_runner(
             another worker, has one scene; 0 = as suits the device.
 
     Raises:
-        InputError: Ray is not installed, there is no such cluster, or no such number of workers or
-            scenes.
+        InputError: Ray is not installed, or there is no such cluster.
     """
-    if scenes_at_once < 0:
-        raise InputError(f"--scenes-at-once={scenes_at_once}: give a number, or 0 for any.")
-    if workers < 0:
-        raise InputError(f"--workers={workers}: give a number of processes, or 0.")
     if ray is not None:
         from moonseg_cli.caching.ray_workers import RayWorkers
 

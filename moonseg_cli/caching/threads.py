@@ -4,8 +4,9 @@ import threading
 from contextlib import closing
 from queue import Queue
 
+from moonseg_cli.caching.events import Event
 from moonseg_cli.caching.jobs import Job
-from moonseg_cli.caching.work import Event, Task, Worker
+from moonseg_cli.caching.work import Task, Worker
 
 
 class ThreadWorkers:

@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+from moonseg_jax.cache.disk import check_may_write
 from moonseg_jax.cache.manifest import is_cache
 from moonseg_jax.structs import InputError
 
@@ -21,14 +22,13 @@ class Staging:
         target: where the folder will be.
 
     Raises:
-        InputError: ``target`` exists and is not a cache, or another process is writing it.
+        InputError: as `check_target`, or another process is writing it.
         OSError: the disk says no.
     """
 
     def __init__(self, target: Path):
         discard_leftovers(target)
-        if target.exists() and not is_cache(target):
-            raise InputError(f"{target}: exists and is not a cache; remove it or name another path")
+        check_target(target)
         self._target = target
         self._partial = _partial(target)
         self._partial.mkdir(parents=True)
@@ -48,6 +48,13 @@ class Staging:
     def discard(self) -> None:
         """Removes what was not committed; the target is as it was before, or as committed."""
         _discard(self._target, self._lock)
+
+
+def check_target(target: Path) -> None:
+    """Raises an `InputError` where a cache cannot be put: no permission, or not a cache's place."""
+    check_may_write(target)
+    if target.exists() and not is_cache(target):
+        raise InputError(f"{target}: exists and is not a cache; remove it or name another path")
 
 
 def discard_leftovers(target: Path) -> None:

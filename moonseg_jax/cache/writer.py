@@ -11,7 +11,7 @@ import numpy as np
 import tensorstore as ts
 
 from moonseg_jax.cache.arrays import create_array, write_group
-from moonseg_jax.cache.disk import disk_errors
+from moonseg_jax.cache.disk import store_errors
 from moonseg_jax.cache.manifest import write_manifest
 from moonseg_jax.cache.schema import (
     SCHEMA_VERSION,
@@ -61,7 +61,7 @@ class CacheWriter:
         self._pending: list[ts.WriteFutures] = []
 
     def __enter__(self) -> Self:
-        with disk_errors(self._target):
+        with store_errors(self._target):
             self._staging = Staging(self._target)
             try:
                 self._stores = {
@@ -141,7 +141,7 @@ class CacheWriter:
             [masks, np.zeros((*masks.shape[:-1], words - old), masks.dtype)], axis=-1
         )
         written = len(self._names) - len(self._names) % SHARD_FRAMES
-        with disk_errors(self._target):
+        with store_errors(self._target):
             limit = [None, None, None, words]
             store = self._stores["masks"].resize(exclusive_max=limit).result()
             self._stores["masks"] = store
@@ -163,7 +163,7 @@ class CacheWriter:
         self._new_shard()
 
     def _wait(self) -> None:
-        with disk_errors(self._target):
+        with store_errors(self._target):
             for future in self._pending:
                 future.result()
         self._pending = []
@@ -180,7 +180,7 @@ class CacheWriter:
         info = dataclasses.replace(
             self._info, frame_names=tuple(self._names), skipped=tuple(self._skipped)
         )
-        with disk_errors(self._target):
+        with store_errors(self._target):
             for name, store in self._stores.items():
                 shape = (frames, *self._schema[name].shape)
                 store.resize(exclusive_max=shape, resize_metadata_only=True).result()

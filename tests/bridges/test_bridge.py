@@ -131,6 +131,36 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
 
 
 @pytest.mark.parametrize(
+    ("setting", "used"),
+    [
+        ({"device": "cuda"}, {"masks": "fastsam"}),
+        ({"dtype": "bfloat16"}, {"semantic": "dinov3"}),
+        ({"rfm_weights": "w.pth"}, {"rfm": "cut3r"}),
+        ({"semantic_weights": "w.pth"}, {"semantic": "dinov3"}),
+        ({"mask_weights": "w.pt"}, {"masks": "sam2"}),
+        ({"state_attention": True}, {"rfm": "cut3r"}),
+        ({"update_rule": "ttt3r"}, {"rfm": "cut3r"}),
+        ({"reset_every": 9}, {"rfm": "cut3r"}),
+    ],
+)
+def test_a_setting_that_no_model_would_notice(setting, used):
+    with pytest.raises(InputError, match="would change nothing"):
+        BridgeConfig(**setting)
+    BridgeConfig(**setting, **used)
+    BridgeConfig(device="cpu")
+
+
+def test_a_numbered_gpu_is_taken_in_the_thread_that_uses_it(monkeypatch):
+    taken = []
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    backbones = load_backbones(BridgeConfig())
+    assert taken == []
+    backbones._device = "cuda:1"
+    backbones.take_device()
+    assert taken == ["cuda:1"]
+
+
+@pytest.mark.parametrize(
     ("device", "gpus", "there"),
     [
         ("cuda", 0, "auto or cpu;"),

@@ -25,10 +25,10 @@ from bridges.sources import open_source
 from bridges.stage_times import StageTimes
 from bridges.together import STAGES, Item
 from moonseg_cli.caching import batch
+from moonseg_cli.caching.events import Done, Failed
 from moonseg_cli.caching.jobs import find_jobs
 from moonseg_cli.caching.plan import make_plan
 from moonseg_cli.caching.runners import open_runner
-from moonseg_cli.caching.work import Done, Failed
 from moonseg_jax.cache import CacheReader, CacheWriter, DiskFullError
 from moonseg_jax.structs import InputError, SourceFrame
 from tests.cli.recordings import ROOT, digests, wait_until_writing, write_recording
@@ -52,6 +52,9 @@ class FakeModels:
             "semantics": SimpleNamespace(batch=lambda images: [i[:1, :1] for i in images]),
             "masks": SimpleNamespace(batch=lambda images: [_no_masks(i) for i in images]),
         }
+
+    def take_device(self):
+        self.thread = threading.current_thread().name
 
     def told(self, images, noted):
         self.batches.append(len(images))
@@ -77,7 +80,7 @@ def _no_masks(image):
 
 def run(models, scenes, frames, sizes=None):
     """What each scene got, or what it raised; all begin at the same time."""
-    lockstep = Lockstep(None, frames, len(scenes))
+    lockstep = Lockstep(models, frames, len(scenes))
     told = [None] * len(scenes)
 
     def work(i):
@@ -102,6 +105,7 @@ def test_a_scene_alone_fills_the_batch():
     models = FakeModels()
     assert run(models, [range(19)], frames=8) == [list(range(19))]
     assert models.batches == [8, 8, 3]
+    assert models.thread == "lockstep"  # A GPU is chosen thread by thread.
 
 
 def test_scenes_share_batches_in_order():

@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 from bridges.backbones.mask_filters import box_iou, boxes_of
-from bridges.backbones.sam2 import MEAN, STD, Sam2, tiny_config
+from bridges.backbones.sam2 import MEAN, STD, Sam2
+from bridges.backbones.sam2_tiny import tiny_config
 from moonseg_jax.structs import InputError, SourceFrame
 
 transformers = pytest.importorskip("transformers")

@@ -9,7 +9,14 @@ import time
 
 import pytest
 
-from moonseg_jax.cache import CacheReader, CacheWriter, DiskFullError, discard_leftovers
+from moonseg_jax.cache import (
+    CacheReader,
+    CacheWriter,
+    DiskFullError,
+    discard_leftovers,
+    disk_errors,
+    whole_file,
+)
 from moonseg_jax.structs import InputError
 from tests.cache.scenes import make_frame, make_info, random_scene, same_bits
 
@@ -155,6 +162,29 @@ def test_a_full_disk_is_told_from_others(tmp_path, monkeypatch, code):
     with pytest.raises(InputError) as caught:
         random_scene(tmp_path / "a", 2)
     assert isinstance(caught.value, DiskFullError) == (code != errno.EIO)
+
+
+def test_a_mistake_of_the_program_is_not_blamed_on_the_disk(tmp_path):
+    with pytest.raises(ValueError, match="two of them"), disk_errors(tmp_path):
+        raise ValueError("two of them")
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with (
+        pytest.raises(DiskFullError, match=r"a\.txt: the disk is full"),
+        whole_file(file) as beside,
+    ):
+        beside.write_text("half")
+        raise OSError(errno.ENOSPC, "")
+    assert file.read_text() == "old"
+    with whole_file(file) as beside:
+        beside.write_text("new")
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(InputError, match="cannot be written"), whole_file(file / "b.txt") as beside:
+        beside.write_text("")
 
 
 def test_a_refusing_disk_is_one_sentence_and_leaves_nothing(tmp_path):

@@ -193,7 +193,7 @@ def test_what_is_not_a_cache_is_not_overwritten(tmp_path, kind):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(InputError, match="cannot be written"),
+        pytest.raises(InputError, match="file is not a folder that you may write to"),
         CacheWriter(tmp_path / "file" / "a", make_info()),
     ):
         pass

@@ -65,14 +65,15 @@ def test_a_disk_that_fills_up_leaves_whole_scenes_and_a_way_on(tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_ends_the_run(tmp_path, monkeypatch, refused, capsys, code):
+def test_a_full_disk_ends_the_run(tmp_path, monkeypatch, capsys, code):
     data = write_scenes(tmp_path / "data", 3, frames=1)
 
     def full(*_):
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("moonseg_jax.cache.writer.write_manifest", full)
-    sentence = refused("cache", f"--source={data}", f"--out={tmp_path}/caches")
+    assert main(["cache", f"--source={data}", f"--out={tmp_path}/caches"]) == 2
+    sentence = capsys.readouterr().err.splitlines()[-1]
     assert "1 of 3 scenes failed" in sentence and "the disk is full" in sentence
     assert list((tmp_path / "caches").iterdir()) == []
 

@@ -1,14 +1,17 @@
 """`moonseg cache` on many scenes: resuming, refusing, and the same bytes whoever works."""
 
+import dataclasses
 import os
 import shutil
 import signal
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bridges.bridge import Bridge
+from moonseg_cli.caching.resume import difference
 from moonseg_cli.main import main
 from moonseg_jax.cache import CacheReader
 from tests.cli.recordings import (
@@ -45,7 +48,7 @@ def expected(words, tmp_path_factory):
 def test_every_scene_is_cached_and_told_of(words, tmp_path, expected, capsys):
     assert main(["cache", *words, f"--out={tmp_path}/caches"]) == 0
     output = capsys.readouterr()
-    assert "4 scenes, 20 frames: about" in output.err and "are free" in output.err
+    assert "4 scenes, 20 frames: about" in output.out and "are free" in output.out
     assert f"{tmp_path}/caches: 4 scenes cached; 20 frames" in output.out
     assert "frames/s" in output.out
     assert digests(tmp_path / "caches") == digests(expected)
@@ -68,6 +71,30 @@ def test_scenes_that_are_there_are_kept(words, tmp_path, expected, capsys):
     assert "1 scene cached, 3 there already; 5 frames" in capsys.readouterr().out
     assert (out / "room1").stat().st_ino == before
     assert digests(out) == digests(expected)
+
+
+def test_a_single_cache_is_kept_refused_or_overwritten_as_one_of_many(
+    data, tmp_path, expected, refused, capsys
+):
+    out = tmp_path / "cache"
+    shutil.copytree(expected / "room1", out)
+    words = [f"--source={data}/room1", f"--masks={data}/room1/masks", f"--out={out}"]
+    before = out.stat().st_ino, digests(out)
+    capsys.readouterr()
+    for more in ([], ["--overwrite"], ["--dry-run"]):
+        assert main(["cache", *words, *more]) == 0
+        told = f"{out}: nothing to do: 1 scene there already, of the same settings\n"
+        assert capsys.readouterr() == (told, "")
+    assert "stride is 1 there and 2 here" in refused("cache", *words, "--stride=2")
+    assert (out.stat().st_ino, digests(out)) == before
+    assert main(["cache", *words, "--stride=2", "--overwrite"]) == 0
+    assert CacheReader(out).info.stride == 2
+
+
+def test_what_a_camera_saw_is_not_replaced_unasked(expected):
+    reader = CacheReader(expected / "room0")
+    live = dataclasses.replace(reader.info, frame_names=(), skipped=())
+    assert "does not come again" in difference(reader.path, live)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +141,9 @@ def test_scenes_that_fail_are_listed_and_the_others_done(tmp_path, refused, caps
     shutil.rmtree(data / "room1")
     shutil.rmtree(data / "room2")
     assert main(["cache", f"--source={data}", f"--out={tmp_path}/caches"]) == 0
-    assert "2 there already" in capsys.readouterr().out
+    output = capsys.readouterr()
+    told = f"{tmp_path}/caches: nothing to do: 2 scenes there already, of the same settings\n"
+    assert (output.out, output.err) == (told, "")
 
 
 def test_what_stops_a_single_scene_is_said_once(tmp_path, capsys):
@@ -124,7 +153,7 @@ def test_what_stops_a_single_scene_is_said_once(tmp_path, capsys):
     assert main(["cache", f"--source={room}", f"--out={tmp_path}/cache"]) == 2
     output = capsys.readouterr()
     assert str(late) in output.err
-    assert output.out == "" and output.err.count("copy the file again") == 1
+    assert "cached" not in output.out and output.err.count("copy the file again") == 1
     (room / "color/000001.png").unlink()
     assert main(["cache", f"--source={room}", f"--out={tmp_path}/cache"]) == 2
     output = capsys.readouterr()
@@ -133,11 +162,12 @@ def test_what_stops_a_single_scene_is_said_once(tmp_path, capsys):
 
 def test_a_shard_without_scenes_is_no_mistake(words, tmp_path, capsys):
     assert main(["cache", *words, f"--out={tmp_path}/caches", "--shard=9/9"]) == 0
-    assert "0 scenes cached" in capsys.readouterr().out
+    assert "nothing to do: this shard has no scene" in capsys.readouterr().out
 
 
 def test_workers_are_counted_from_none(words, tmp_path, refused):
-    assert "--workers=-1" in refused("cache", *words, f"--out={tmp_path}/c", "--workers=-1")
+    sentence = refused("cache", *words, f"--out={tmp_path}/c", "--workers=-1")
+    assert "--workers: -1 is not a whole number of 0 or more" in sentence
 
 
 def test_a_dry_run_writes_nothing(words, tmp_path, capsys):
@@ -200,13 +230,31 @@ def test_a_killed_worker_is_replaced(words, tmp_path, expected):
 
 
 @pytest.mark.slow
+def test_an_early_interrupt_is_one_line(words, tmp_path):
+    process = start_cache(*words, "--workers=2", f"--out={tmp_path}/caches")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    importing: list[str] = []
+    while len(importing) < 2:
+        found = children.read_text().split()
+        importing = [pid for pid in found if "multiarray" in Path(f"/proc/{pid}/maps").read_text()]
+    for pid in (*importing, process.pid):  # As a terminal does.
+        os.kill(int(pid), signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    (line,) = err.splitlines()
+    assert line.startswith("moonseg cache: stopped; ")
+
+
+@pytest.mark.slow
 def test_a_late_interrupt_leaves_whole_scenes(words, tmp_path, expected):
     out = tmp_path / "caches"
     process = start_cache(*words, "--workers=2", f"--out={out}")
     wait_until_writing(out / "room2", process)
     process.send_signal(signal.SIGINT)
-    process.communicate()
+    _, err = process.communicate()
     assert process.returncode == 130
+    last = err.splitlines()[-1]
+    assert last.startswith("moonseg cache: stopped; whole scenes are kept, and the same command")
     assert not list(out.glob(".*"))
     for cache in out.iterdir():
         assert digests(cache) == digests(expected / cache.name)
@@ -222,7 +270,7 @@ def test_a_recording_that_ends_early_is_kept_too(tmp_path, capsys, monkeypatch):
     assert info.skipped == (("000002", "the recording ends before it"),)
     assert "skipped 1" in capsys.readouterr().err
     assert main(["cache", *words]) == 0
-    assert "1 there already" in capsys.readouterr().out
+    assert "nothing to do: 1 scene there already" in capsys.readouterr().out
 
 
 def test_frames_on_a_device_are_cached_as_they_are(tmp_path, monkeypatch, expected, words):

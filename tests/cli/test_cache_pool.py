@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bridges.bridge import BridgeConfig
+from moonseg_cli.caching.events import Cause, Died, Done, Failed, Progress, Ready
 from moonseg_cli.caching.jobs import Job
 from moonseg_cli.caching.runners import ATTEMPTS, InProcess, Pool
-from moonseg_cli.caching.work import Cause, Died, Done, Failed, Progress, Ready
 from moonseg_jax.structs import InputError
 
 DONE = Done(frames=2, num_bytes=1, num_masks=0)

@@ -19,7 +19,7 @@ def concurrently(
     """
     if side is None:
         return first(), second()
-    main = torch.cuda.current_stream()
+    main = torch.cuda.current_stream(side.device)
     side.wait_stream(main)
     with torch.cuda.stream(side):
         on_side = second()

@@ -151,17 +151,22 @@ class Captured:
 
     def __init__(self, function: Callable[..., Any], *inputs: Tensor) -> None:
         self.inputs = tuple(x.detach().clone() for x in inputs)
-        # Lazy initialisation and compilation must be over before the capture.
-        warm_up = torch.cuda.Stream(self.inputs[0].device)
-        warm_up.wait_stream(torch.cuda.current_stream())
-        with torch.no_grad(), torch.cuda.stream(warm_up):
-            for _ in range(WARM_UP):
-                function(*self.inputs)
-        torch.cuda.current_stream().wait_stream(warm_up)
         self.graph = torch.cuda.CUDAGraph()
-        # Thread-local: other threads may use the GPU meanwhile.
-        with torch.no_grad(), torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-            self.outputs = function(*self.inputs)
+        device = self.inputs[0].device
+        with torch.no_grad(), torch.cuda.device(device):
+            # Lazy initialisation and compilation must be over before the capture.
+            warm_up = torch.cuda.Stream(device)
+            warm_up.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(warm_up):
+                for _ in range(WARM_UP):
+                    function(*self.inputs)
+            torch.cuda.current_stream().wait_stream(warm_up)
+            # Of this device: PyTorch's own stream for captures is on the first that was used.
+            capture = torch.cuda.Stream(device)
+            # Thread-local: other threads may use the GPU meanwhile.
+            mode = "thread_local"
+            with torch.cuda.graph(self.graph, stream=capture, capture_error_mode=mode):
+                self.outputs = function(*self.inputs)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Runs the graph; what it returns is overwritten by the next call."""

@@ -85,9 +85,15 @@ class Cut3rStream:
 
         ``pose_encoding`` stays as the model told it, in the frame of the present state.
         """
-        told, self.state = self.model.step_encoded(
+        told, after = self.model.step_encoded(
             tokens, self.state, masks, with_attention, self.update_rule
         )
+        return self.advance(tokens, told, after)
+
+    @torch.no_grad()
+    def advance(self, tokens: Tensor, told: Cut3rOutput, after: Cut3rState) -> Cut3rOutput:
+        """Goes on from a step on this stream's state that was run elsewhere, as `step_encoded`."""
+        self.state = after
         output = self._chained(told)
         self._age += 1
         if self._age == self.reset_every:
