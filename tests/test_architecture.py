@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = ("moonseg_jax", "moonseg_cli", "bridges")
+ABOVE = ("torch", "bridges", "moonseg_cli", "comparators")
 MAY_IMPORT = {
     "structs": set(),
     "geometry": {"structs"},
@@ -53,7 +53,7 @@ def test_core_imports_follow_the_direction(package):
     for file in files_of(package):
         for name in imported_modules(file):
             parts = name.split(".")
-            assert parts[0] not in ("torch", "bridges", "moonseg_cli"), f"{file} imports {name}"
+            assert parts[0] not in ABOVE, f"{file} imports {name}"
             if parts[0] == "moonseg_jax":
                 known = len(parts) == 1 or parts[1] in allowed or parts[1] == "__version__"
                 assert known, f"{file} imports {name}"
@@ -65,7 +65,24 @@ def test_bridges_import_only_structs_and_cache():
     for file in files:
         for name in imported_modules(file):
             parts = name.split(".")
-            assert parts[0] != "moonseg_cli", f"{file} imports {name}"
+            assert parts[0] not in ("moonseg_cli", "comparators"), f"{file} imports {name}"
             if parts[0] == "moonseg_jax":
                 allowed = ("structs", "cache", "__version__")
                 assert len(parts) == 1 or parts[1] in allowed, f"{file} imports {name}"
+
+
+def test_comparators_import_only_the_core():
+    files = sorted((ROOT / "comparators").rglob("*.py"))
+    assert files
+    for file in files:
+        for name in imported_modules(file):
+            parts = name.split(".")
+            assert parts[0] not in ("torch", "bridges", "moonseg_cli"), f"{file} imports {name}"
+            if parts[0] == "moonseg_jax":
+                assert parts[1] in ("structs", "cache", "online", "eval"), f"{file} imports {name}"
+
+
+def test_the_command_line_does_without_comparators():
+    for file in sorted((ROOT / "moonseg_cli").rglob("*.py")):
+        for name in imported_modules(file):
+            assert name.split(".")[0] != "comparators", f"{file} imports {name}"
