@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": "render a room, segment it, score it: the whole program in one command",
     "cache": "run the frozen backbones over a recording, once, and keep what they say",
     "train": "train the core on cached clips",
+    "sweep": "train many runs at once in one program, sharing every batch",
     "segment": "fuse a recording, cached or live, into 3D instances, frame by frame",
     "eval": "score predictions against ground truth",
     "view": "look at a result in the browser, or as pictures without a display",
@@ -19,11 +20,11 @@ COMMANDS = {
     "convert": "turn CUT3R's published checkpoint into safetensors, running nothing in it",
     "doctor": "say what is installed, what is found, and what is missing",
 }
-COMING = "sweep (many training runs in one program)"
 
 KEPT = {
     "cache": "whole scenes are kept, and the same command goes on with the others",
     "train": "the last checkpoint is kept, and the same command goes on from it",
+    "sweep": "the last checkpoint is kept, and the same command goes on from it",
 }
 NOTHING_KEPT = "nothing half-done is kept, and the same command begins anew"
 # What a disk answers to those who may not, or can not.
@@ -62,7 +63,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="moonseg",
         description="Online, monocular, zero-shot 3D instance segmentation.",
-        epilog=f"Coming: {COMING}.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Only the chosen command's module is imported: `eval` must not need what `cache` needs.

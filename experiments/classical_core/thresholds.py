@@ -38,7 +38,7 @@ class Room:
 
     @classmethod
     def read(cls, recording: Path, cache: Path) -> "Room":
-        """Takes half a gigabyte for 40 frames of classical features."""
+        """All of its frames: half a megabyte each with classical features."""
         reader, truth = CacheReader(cache), load_ground_truth(recording, "onlineanyseg")
         result = SimpleNamespace(info=reader.info, cache=cache, path=cache)
         views = list(measured_views(result, None))  # By the cache's own poses and depth.

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from moonseg_jax.structs import Frame, unpack_masks
 from moonseg_jax.structs.bitplanes import WORD_BITS
@@ -11,7 +12,9 @@ from moonseg_jax.structs.bitplanes import WORD_BITS
 CUTS = (0.2, 0.8)  # Where a cut lies between the two ends of a mask.
 
 
-def cut_masks(batch: Frame, key: jax.Array, share: float) -> tuple[Frame, jax.Array]:
+def cut_masks(
+    batch: Frame, key: jax.Array, share: float, order: np.ndarray | None = None
+) -> tuple[Frame, jax.Array]:
     """Shows some masks as the two parts on either side of a line, as mask models give them.
 
     Twice the masks come back, the second parts in the second half; whoever predicts the whole from
@@ -21,14 +24,16 @@ def cut_masks(batch: Frame, key: jax.Array, share: float) -> tuple[Frame, jax.Ar
         batch: ``[b t ...]``; its masks are taken for whole objects.
         key: of the lines.
         share: of the masks that are cut.
+        order: where in the noise each clip's lies, as `stream_order` says; None: as they lie.
 
     Returns:
         The batch with ``2q`` masks, and bit planes ``[b t Hm Wm 2·words]`` of the wholes.
     """
     masks = unpack_masks(batch.masks)
     which, where = jax.random.split(key)
-    cut = jax.random.bernoulli(which, share, batch.mask_valid.shape) & batch.mask_valid
-    first = masks & (_before_line(masks, where) | ~cut[..., None, None])
+    cut = _ordered(jax.random.bernoulli(which, share, batch.mask_valid.shape), order)
+    cut &= batch.mask_valid
+    first = masks & (_before_line(masks, where, order) | ~cut[..., None, None])
     second = masks & ~first
     has_second = jnp.any(second, axis=(-2, -1))
     planes = jnp.concatenate([_pack(first), _pack(second)], axis=-1)
@@ -41,11 +46,33 @@ def cut_masks(batch: Frame, key: jax.Array, share: float) -> tuple[Frame, jax.Ar
     return shown, jnp.concatenate([batch.masks] * 2, axis=-1)
 
 
-def _before_line(masks: jax.Array, key: jax.Array) -> jax.Array:
+def stream_order(clips: int, processes: int) -> np.ndarray | None:
+    """Where in the stream of clips those of a batch come, that processes took in turn.
+
+    With it the noise is the same whatever the number of processes.
+
+    Args:
+        clips: of the batch.
+        processes: each has its clips side by side.
+
+    Returns:
+        ``[b]``; None for one process, where it is as they lie.
+    """
+    if processes == 1:
+        return None
+    return np.arange(clips).reshape(-1, processes).T.ravel()
+
+
+def _ordered(noise: jax.Array, order: np.ndarray | None) -> jax.Array:
+    return noise if order is None else noise[order]
+
+
+def _before_line(masks: jax.Array, key: jax.Array, order: np.ndarray | None) -> jax.Array:
     """``[*b q H W]`` -> what lies on one side of a random line through each mask."""
     direction, position = jax.random.split(key)
     angle = jax.random.uniform(direction, (*masks.shape[:-2], 1, 1), maxval=2 * jnp.pi)
     at = jax.random.uniform(position, angle.shape, minval=CUTS[0], maxval=CUTS[1])
+    angle, at = _ordered(angle, order), _ordered(at, order)
     y, x = (jnp.arange(size, dtype=jnp.float32) for size in masks.shape[-2:])
     lead = (1,) * (masks.ndim - 2)
     along = jnp.cos(angle) * x.reshape(*lead, 1, -1) + jnp.sin(angle) * y.reshape(*lead, -1, 1)
@@ -65,7 +92,9 @@ def _pack(masks: jax.Array) -> jax.Array:
     return jnp.moveaxis(words, -3, -1)
 
 
-def jitter_features(batch: Frame, key: jax.Array, sigma: float) -> Frame:
+def jitter_features(
+    batch: Frame, key: jax.Array, sigma: float, order: np.ndarray | None = None
+) -> Frame:
     """Disturbs both kinds of features; geometry, masks and poses stay as they are.
 
     Gaussian disturbances of ``sigma`` times each channel's own deviation in the clip: a gain and an
@@ -76,6 +105,7 @@ def jitter_features(batch: Frame, key: jax.Array, sigma: float) -> Frame:
         batch: ``[b t ...]``.
         key: of the noise.
         sigma: relative standard deviation.
+        order: as in `cut_masks`.
 
     Returns:
         The batch with other ``features_3d`` and ``features_2d``, in float32.
@@ -83,17 +113,20 @@ def jitter_features(batch: Frame, key: jax.Array, sigma: float) -> Frame:
     key_3d, key_2d = jax.random.split(key)
     return dataclasses.replace(
         batch,
-        features_3d=_jitter(batch.features_3d, key_3d, sigma),
-        features_2d=_jitter(batch.features_2d, key_2d, sigma),
+        features_3d=_jitter(batch.features_3d, key_3d, sigma, order),
+        features_2d=_jitter(batch.features_2d, key_2d, sigma, order),
     )
 
 
-def _jitter(features: jax.Array, key: jax.Array, sigma: float) -> jax.Array:
+def _jitter(
+    features: jax.Array, key: jax.Array, sigma: float, order: np.ndarray | None
+) -> jax.Array:
     """``[b t h w c]`` -> the same, disturbed."""
     x = features.astype(jnp.float32)
     b, t, _, _, c = x.shape
     deviation = jnp.std(x, axis=(1, 2, 3), keepdims=True)
     shapes = ((b, 1, 1, 1, c), (b, 1, 1, 1, c), (b, t, 1, 1, c))
     keys = jax.random.split(key, len(shapes))
-    gain, *offsets = (jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True))
+    noise = (jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True))
+    gain, *offsets = (_ordered(x, order) for x in noise)
     return x * (1 + sigma * gain) + sigma * deviation * sum(offsets)

@@ -9,7 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from moonseg_jax.train.step import TrainState
+from moonseg_jax.train.processes import check_shared, fetch
 
 
 @dataclass(frozen=True)
@@ -18,32 +18,37 @@ class Checkpoint:
 
     Attributes:
         step: steps done.
-        state: as NumPy arrays, so that any number of devices can take it up.
+        state: a `TrainState` or a `SweepState`; as NumPy arrays, so that any number of devices can
+            take it up.
         loader: the loader's own state.
     """
 
     step: int
-    state: TrainState
+    state: Any
     loader: dict[str, Any]
 
 
 class Checkpoints:
-    """The best and the last checkpoint under a directory (Orbax)."""
+    """The best and the last checkpoint under a directory (Orbax).
 
-    def __init__(self, directory: Path):
-        keep = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(1),
+    Args:
+        directory: of the checkpoints.
+        keep_best: False keeps the last one only.
+    """
+
+    def __init__(self, directory: Path, keep_best: bool = True):
+        policies: list[checkpoint_managers.PreservationPolicy] = [checkpoint_managers.LatestN(1)]
+        if keep_best:
+            policies.append(
                 checkpoint_managers.BestN(
                     get_metric_fn=_score, reverse=True, n=1, keep_checkpoints_without_metrics=False
-                ),
-            ]
-        )
+                )
+            )
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=keep,
-                best_fn=_score,
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                best_fn=_score if keep_best else None,
                 best_mode="min",
                 cleanup_tmp_directories=True,
             ),
@@ -64,7 +69,7 @@ class Checkpoints:
             score: lower is better; None keeps it out of the competition for the best.
         """
         # A copy, not a view: the next step takes over the buffers of the state.
-        host = jax.tree.map(np.array, checkpoint.state)
+        host = fetch(checkpoint.state)
         self._manager.save(
             checkpoint.step,
             args=ocp.args.Composite(
@@ -73,7 +78,7 @@ class Checkpoints:
             metrics=None if score is None else {"score": score},
         )
 
-    def restore(self, like: TrainState) -> Checkpoint | None:
+    def restore(self, like: Any) -> Checkpoint | None:
         """Reads the last checkpoint.
 
         Args:
@@ -81,8 +86,12 @@ class Checkpoints:
 
         Returns:
             None where there is no checkpoint yet.
+
+        Raises:
+            InputError: where several processes do not see the same one.
         """
         step = self._manager.latest_step()
+        check_shared(step or 0, str(self._manager.directory))
         if step is None:
             return None
         abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)

@@ -2,19 +2,19 @@
 
 import logging
 import math
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 from ml_collections import ConfigDict
 
 from moonseg_jax.models.weights import save_weights, weights_metadata
+from moonseg_jax.train.advance import advance
 from moonseg_jax.train.checkpoints import Checkpoint, Checkpoints
-from moonseg_jax.train.mesh import batch_sharding, data_mesh, replicated
+from moonseg_jax.train.mesh import Devices, all_devices, data_mesh, put_state, replicated
 from moonseg_jax.train.metrics import DivergedError, MetricsFile, StepClock, StepMetrics
+from moonseg_jax.train.processes import is_main
 from moonseg_jax.train.progress import TrainBar
 from moonseg_jax.train.setup import set_up
 from moonseg_jax.train.signals import StopRequest
@@ -47,7 +47,8 @@ def train(
     cache_paths: Sequence[str | Path],
     workdir: str | Path,
     *,
-    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
+    devices: Devices | None = None,
+    data_seed: int | None = None,
     progress: bool = True,
 ) -> TrainResult:
     """Trains η, φ and ψ on clips of cached scenes: AdamW on Eq. 5, 6 and 10.
@@ -63,7 +64,10 @@ def train(
         config: `moonseg_jax.config.default_config`, changed as the experiment wants.
         cache_paths: one cache a scene, all from the same backbones.
         workdir: `moonseg_jax.train.workdir` says what lies in it.
-        devices: to spread the clips of a batch over; all of this process by default.
+        devices: to spread the clips of a batch over; by default all, of all processes that
+            `moonseg_jax.train.processes` joined.
+        data_seed: of the clips' order and the noise on them, where it is not ``config.seed``; a
+            sweep's member, whose input is that of the whole sweep, is so trained by itself.
         progress: show a progress bar.
 
     Raises:
@@ -71,10 +75,10 @@ def train(
         DivergedError: where loss, gradient or parameters are no longer finite; the checkpoints
             and weights are from before.
     """
-    mesh = data_mesh(devices or jax.devices(), config.data.batch_clips)
+    mesh = data_mesh(devices or all_devices(), config.data.batch_clips)
     with ExitStack() as stack:
-        run = set_up(config, cache_paths, mesh, stack)
-        names = sorted(scene.info.scene for scene in run.scenes)
+        run = set_up(config, cache_paths, mesh, stack, data_seed)
+        names = sorted(scene.info.scene for scene in run.input.scenes)
         files = open_workdir(Path(workdir), config, names)
         stop = stack.enter_context(StopRequest())
 
@@ -83,34 +87,20 @@ def train(
         step, state, best = 0, run.state, checkpoints.best
         if resumed := checkpoints.restore(state):
             step, state = resumed.step, resumed.state
-            run.loader.set_state(resumed.loader)
+            run.input.loader.set_state(resumed.loader)
             logger.info("%s: resumed at step %d of %d", files.path, step, run.steps)
-        state = jax.device_put(state, replicated(mesh))
+        state = put_state(state, replicated(mesh))
 
         log, pending = MetricsFile(files.metrics, step), StepMetrics(step)
         clock = stack.enter_context(closing(StepClock()))
-        bar = stack.enter_context(TrainBar(step, run.steps, progress))
-        stopping = False
-        while step < run.steps and not stopping:
-            # One step; the device works on it while the next batch is fetched.
-            asked = time.perf_counter()
-            batch, counts = next(run.loader)
-            clock.arrived(asked)
-            state, metrics = run.train_step(state, jax.device_put(batch, batch_sharding(mesh)))
-            clock.dispatched(metrics["loss"])
-            pending.add(metrics, counts)
-            step += 1
-            bar.advance()
-
+        bar = stack.enter_context(TrainBar(step, run.steps, progress and is_main()))
+        for pause in advance(run, config, mesh, (step, state), pending, clock, bar, stop):
             # Log. Whatever is saved below has been found finite here.
-            stopping = stop.received is not None
-            saving = step % config.train.checkpoint_every == 0 or step == run.steps
-            if not (saving or stopping or step % config.train.log_every == 0):
-                continue
+            step, state = pause.step, pause.state
             line = pending.collect() | clock.lap(config.data.batch_clips, config.data.clip_frames)
             score = None
-            if saving:
-                score = run.judge(state.params) if run.judge else float(average_loss(state))
+            if pause.scored:
+                score = float(run.judge(state) if run.judge else average_loss(state))
                 if not math.isfinite(score):
                     raise DivergedError(f"the loss on held-out scenes is {score} at step {step}")
                 line["score"] = score
@@ -121,9 +111,11 @@ def train(
             if score is not None and (best is None or score < best[1]):
                 best = (step, score)
                 told = weights_metadata(
-                    config.model, run.info, step=step, score=score, recipe=config.to_dict()
+                    config.model, run.input.info, step=step, score=score, recipe=config.to_dict()
                 )
-                save_weights(files.weights, state.params, told)
-            if saving or stopping:
-                checkpoints.save(Checkpoint(step, state, run.loader.get_state()), score)
+                if is_main():
+                    save_weights(files.weights, state.params, told)
+            if pause.scored or pause.stopping:
+                loader = run.input.loader.get_state()
+                checkpoints.save(Checkpoint(step, state, loader), score)
     return TrainResult(step, run.steps, best, files.weights)

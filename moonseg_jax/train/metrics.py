@@ -3,13 +3,15 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
+from moonseg_jax.train.processes import is_main, total_counts, wait_for_all
 from moonseg_jax.train.workdir import write_atomically
 
 # A finite loss can come with a NaN gradient; the next checkpoint would keep it.
@@ -43,13 +45,25 @@ class StepMetrics:
         Raises:
             DivergedError: naming the step and the range since the last finite log.
         """
-        steps = [{k: float(v) for k, v in m.items()} for m in jax.device_get(self._pending)]
-        self._check_finite(steps)
+        steps, counts = self._take()
+        values = [{name: float(value) for name, value in step.items()} for step in steps]
+        self._check_finite(values)
         self._logged += len(steps)
-        means = {name: math.fsum(m[name] for m in steps) / len(steps) for name in steps[0]}
-        result: dict[str, float] = {**means, **self._counts}
+        return _means(values) | counts
+
+    def collect_members(self, members: Iterable[int]) -> dict[int, dict[str, float]]:
+        """The same of some members of a sweep, whose metrics are ``[k]``; all of them finite."""
+        steps, counts = self._take()
+
+        def of(member: int) -> list[dict[str, float]]:
+            return [{name: float(value[member]) for name, value in step.items()} for step in steps]
+
+        return {member: _means(of(member)) | counts for member in members}
+
+    def _take(self) -> tuple[list[dict[str, np.ndarray]], dict[str, int]]:
+        steps, counts = jax.device_get(self._pending), total_counts(self._counts)
         self._pending, self._counts = [], {}
-        return result
+        return steps, counts
 
     def _check_finite(self, steps: list[dict[str, float]]) -> None:
         for i, metrics in enumerate(steps):
@@ -60,6 +74,10 @@ class StepMetrics:
                     f"{bad[0]} became {metrics[bad[0]]} at step {self._logged + i + 1}, in steps "
                     f"{first}-{last}; all was finite up to step {self._logged}"
                 )
+
+
+def _means(steps: list[dict[str, float]]) -> dict[str, float]:
+    return {name: math.fsum(step[name] for step in steps) / len(steps) for name in steps[0]}
 
 
 class StepClock:
@@ -128,11 +146,15 @@ class MetricsFile:
     def __init__(self, path: Path, step: int):
         """Opens for appending after ``step``: later lines of a run cut short are dropped."""
         kept = [line for line in read_metrics(path) if line["step"] <= step]
-        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._path = path
+        wait_for_all("metrics are read")
+        if is_main():
+            write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Appends one line."""
+        """Appends one line; of several processes, one does."""
+        if not is_main():
+            return
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 

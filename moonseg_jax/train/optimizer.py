@@ -1,5 +1,6 @@
 """AdamW under a cosine schedule: the paper's optimiser."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -21,17 +22,22 @@ def cosine_schedule(config: ConfigDict, steps: int) -> optax.Schedule:
     Raises:
         InputError: where the warm-up would not end before the run does.
     """
-    peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
-    if not 0 <= warmup < steps:
+    if not 0 <= config.warmup_steps < steps:
         raise InputError(
-            f"optimizer.warmup_steps={warmup} does not fit a run of {steps} steps; "
+            f"optimizer.warmup_steps={config.warmup_steps} does not fit a run of {steps} steps; "
             "use fewer, or train longer"
         )
+    return unchecked_schedule(config, steps)
+
+
+def unchecked_schedule(config: ConfigDict | SimpleNamespace, steps: int) -> optax.Schedule:
+    """`cosine_schedule` of fields that may be traced arrays."""
+    peak, final, warmup = config.learning_rate, config.final_learning_rate, config.warmup_steps
 
     def schedule(step: ArrayLike) -> jax.Array:
         done = jnp.clip((step - warmup) / (steps - warmup), 0.0, 1.0)
         cosine = final + (peak - final) * (1.0 + jnp.cos(jnp.pi * done)) / 2.0
-        return jnp.where(step < warmup, peak * step / max(warmup, 1), cosine)
+        return jnp.where(step < warmup, peak * step / jnp.maximum(warmup, 1), cosine)
 
     return schedule
 
@@ -51,11 +57,13 @@ def decayed(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
-def make_optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def make_optimizer(
+    config: ConfigDict | SimpleNamespace, schedule: optax.Schedule
+) -> optax.GradientTransformation:
     """AdamW, after clipping the global gradient norm where ``clip_norm`` > 0.
 
     Args:
-        config: ``config.optimizer``.
+        config: ``config.optimizer``; fields may be traced, ``clip_norm`` is then infinite for off.
         schedule: as `cosine_schedule` gives it.
     """
     adamw = optax.adamw(
@@ -65,6 +73,6 @@ def make_optimizer(config: ConfigDict, schedule: optax.Schedule) -> optax.Gradie
         weight_decay=config.weight_decay,
         mask=decayed,
     )
-    if config.clip_norm == 0:
+    if isinstance(config.clip_norm, float) and config.clip_norm == 0:
         return adamw
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)

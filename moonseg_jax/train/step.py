@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx, struct
 from jax.sharding import Mesh
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from moonseg_jax.losses import clip_loss
@@ -18,7 +19,7 @@ Metrics = dict[str, jax.Array]
 # From parameters, a batch, and what its queries should predict (None: its own masks).
 Loss = Callable[[Any, Frame, jax.Array | None], tuple[jax.Array, Metrics]]
 # From a batch and the step, which the noise depends on.
-Augment = Callable[[Frame, jax.Array], tuple[Frame, jax.Array | None]]
+Augment = Callable[[Frame, ArrayLike], tuple[Frame, jax.Array | None]]
 
 # The average of the training loss remembers about this many steps.
 AVERAGE_STEPS = 100

@@ -59,6 +59,6 @@ def test_every_command_runs_in_turn(pristine, tmp_path, monkeypatch):
     assert len(lines) >= 7
     for line in lines:
         words = shlex.split(line.replace("VIDEO", "VIDEO.mp4"))[1:]
-        if words[0] == "train":
+        if words[0] in ("train", "sweep"):
             words += [f"--config.{name}={value}" for name, value in SHORT.items()]
         assert main(words) == 0, line
