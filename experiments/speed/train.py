@@ -1,216 +1,233 @@
-"""How long a training step takes, beside the least time its arithmetic and memory traffic need.
+"""The training step: ours in several makes beside its floor and the PyTorch twins.
 
-    python experiments/speed/train.py [--json] [--sizes classical paper] [--batch-clips 4 16]
-        [--dtypes float32 bfloat16] [--masks 64] [--frames 16] [--seconds 2]
+    python -m experiments.speed.train [--clips 16] [--seconds 60] [--out FILE]
+    python -m experiments.speed.train --sizes tiny --clips 2 --frames 4 --seconds 2 --no-compile
 
-Random clips that lie on one device already: no disk, no loader. The floor is the greater of
-(matrix products of the step as traced) / (peak of the device at that dtype) and (batch, parameters
-and optimiser state read once, the latter two written once) / (memory bandwidth). Nobody reaches it:
-it leaves out all that is not a matrix product, and everything kept for the backward pass.
-On devices that are not in `PEAKS` only the FLOPs are given.
+Forward, backward and AdamW on random clips that lie on the device: no disk, no loader. Variants:
+``remat`` keeps matrix products alone for the backward pass, ``remat all`` nothing, ``4 parts``
+accumulates the gradient over four parts of the batch. The floor is the greater of the step's matrix
+products over the measured FLOP/s and (batch and parameters read, optimiser state read and written)
+over the measured bytes/s. The twin (`torch_baseline`) is held to our loss by `tests/speed`.
+``--curve STEPS`` trains that long in float32 and in bfloat16 from the same start and compares.
+On a GPU set ``XLA_PYTHON_CLIENT_PREALLOCATE=false``; every row is measured with the others' memory
+given back.
 """
 
 import argparse
-import json
-import math
-import statistics
+import gc
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from ml_collections import ConfigDict
 
-from moonseg_jax.config import default_config
-from moonseg_jax.models import Core, split_core
-from moonseg_jax.structs import Frame, pack_masks
-from moonseg_jax.train.mesh import batch_sharding, data_mesh, replicated
-from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
-from moonseg_jax.train.setup import new_augment
-from moonseg_jax.train.step import (
-    TrainState,
-    batch_loss,
-    compile_augment,
-    compile_step,
-    init_state,
+from experiments.speed.clips import (
+    SIZES,
+    image_size,
+    lean,
+    make_config,
+    make_loss,
+    make_step,
+    random_batch,
 )
+from experiments.speed.measuring import (
+    Row,
+    Torch,
+    ceilings,
+    finish,
+    floor_ms,
+    head,
+    line,
+    matmul_flops,
+    nbytes,
+    new_parser,
+    timed,
+)
+from experiments.speed.train_stages import parts
+from moonseg_jax.structs import Frame
 
-IMAGE_SIZE, PATCH, POINT_STRIDE, MASK_STRIDE = (384, 512), 16, 4, 2
-SIZES = {
-    "classical": {"c3": 48, "c2": 64, "width": 128, "feed_forward": 512},
-    "paper": {"c3": 768, "c2": 1024, "width": 256, "feed_forward": 1024},
+COLUMNS = {
+    "what": "{}",
+    "ms": "{:.1f}",
+    "p95": "{:.1f}",
+    "clips_per_s": "{:.1f}",
+    "tflop": "{:.3f}",
+    "floor_ms": "{:.2f}",
+    "times_floor": "{:.1f}",
+    "temporary_gb": "{:.2f}",
+    "peak_gb": "{:.2f}",
+    "first_s": "{:.1f}",
+    "loss": "{:.5f}",
+    "error": "{}",
 }
-REPEATS = 3
-# Dense FLOP/s of float32 inputs (TF32, JAX's default there) and of bfloat16, and bytes/s.
-PEAKS = {
-    "H100": {"float32": 494e12, "bfloat16": 989e12, "bytes": 3.35e12},
-    "H200": {"float32": 494e12, "bfloat16": 989e12, "bytes": 4.8e12},
-    "A100": {"float32": 156e12, "bfloat16": 312e12, "bytes": 2.0e12},
+VARIANTS: dict[str, Callable[[Callable], Callable]] = {
+    "": lambda loss: loss,
+    ", remat": lambda loss: jax.checkpoint(loss, policy=jax.checkpoint_policies.dots_saveable),
+    ", remat all": jax.checkpoint,
+    ", 4 parts": lambda loss: in_parts(loss, 4),
 }
-
-
-def random_batch(clips: int, frames: int, masks: int, c3: int, c2: int) -> Frame:
-    """A camera sliding along a wall, with discs for masks: every frame sees earlier ones."""
-    rng = np.random.default_rng(0)
-    size = [n // PATCH for n in IMAGE_SIZE]
-    point_size, mask_size = ([n // s for n in IMAGE_SIZE] for s in (POINT_STRIDE, MASK_STRIDE))
-    lead = (clips, frames)
-    x = np.linspace(0.0, 1.0, frames)[None, :, None, None]
-    v, u = np.indices(point_size) * POINT_STRIDE + POINT_STRIDE / 2
-    wall = np.broadcast_to(2 * (u - 256) / 512, (*lead, *point_size)) + x
-    height = np.broadcast_to(2 * (v - 192) / 512, wall.shape)
-    pose = np.tile(np.eye(4, dtype=np.float32), (*lead, 1, 1))
-    pose[..., 0, 3] = x[..., 0, 0]
-    camera = np.array([[512, 0, 256], [0, 512, 192], [0, 0, 1]], np.float32)
-    rows, columns = np.indices(mask_size)
-    y0, x0 = (rng.uniform(0, n, (masks, 1, 1)) for n in mask_size)
-    planes = pack_masks(np.hypot(rows - y0, columns - x0) < rng.uniform(8, 40, (masks, 1, 1)))
-    features = [rng.standard_normal((*lead, *size, c), np.float32) for c in (c3, c2)]
-    return Frame(
-        features_3d=features[0].astype(np.float16),
-        features_2d=features[1].astype(np.float16),
-        points=np.stack([wall, height, np.full_like(wall, 2)], axis=-1).astype(np.float32),
-        confidence=np.ones((*lead, *point_size), np.float32),
-        colors=np.zeros((*lead, *point_size, 3), np.uint8),
-        T_world_from_cam=pose,
-        intrinsics=np.tile(camera, (*lead, 1, 1)),
-        masks=np.tile(planes, (*lead, 1, 1, 1)),
-        mask_valid=np.ones((*lead, planes.shape[-1] * 32), bool),
-        mask_scores=np.ones((*lead, planes.shape[-1] * 32), np.float32),
-        timestamp=np.zeros(lead, np.float32),
-    )
-
-
-def make_step(config: ConfigDict, c3: int, c2: int) -> tuple[TrainState, Any]:
-    core = Core(config.model, c3, c2, rngs=nnx.Rngs(0), dtype=config.train.dtype)
-    graphdef, params = split_core(core)
-    schedule = cosine_schedule(config.optimizer, 1000)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    loss = partial(batch_loss, graphdef=graphdef, config=config, image_size=IMAGE_SIZE)
-    mesh = data_mesh(jax.devices()[:1], config.data.batch_clips)
-    state = jax.device_put(init_state(params, optimizer), replicated(mesh))
-    return state, compile_step(
-        loss, optimizer, schedule, mesh, compile_augment(new_augment(config), mesh)
-    )
-
-
-def matmul_flops(jaxpr: Any) -> int:
-    """FLOPs of all matrix products; XLA's own count takes the body of a scan once only."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contract, _), _ = equation.params["dimension_numbers"]
-            depth = math.prod(equation.invars[0].aval.shape[i] for i in contract)
-            total += 2 * depth * math.prod(equation.outvars[0].aval.shape)
-        times = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += times * sum(map(matmul_flops, inner_jaxprs(equation.params)))
-    return total
-
-
-def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            inner = getattr(item, "jaxpr", item)
-            if hasattr(inner, "eqns"):
-                yield inner
-
-
-def nbytes(tree: Any) -> int:
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
-
-
-def floor_seconds(flops: int, traffic: int, dtype: str) -> float | None:
-    for name, peak in PEAKS.items():
-        if name in jax.devices()[0].device_kind:
-            return max(flops / peak[dtype], traffic / peak["bytes"])
-    return None
-
-
-def measure(size: str, clips: int, dtype: str, args: argparse.Namespace) -> dict[str, Any]:
-    config, scale = default_config(), dict(SIZES[size])
-    c3, c2 = scale.pop("c3"), scale.pop("c2")
-    config.model.update(scale)
-    config.train.dtype, config.data.batch_clips = dtype, clips
-    state, step = make_step(config, c3, c2)
-    batch = random_batch(clips, args.frames, args.masks, c3, c2)
-    batch = jax.device_put(batch, batch_sharding(data_mesh(jax.devices()[:1], clips)))
-
-    flops = matmul_flops(jax.make_jaxpr(step)(state, batch).jaxpr)
-    traffic = nbytes(batch) + 2 * nbytes(state)
-    row = {"size": size, "dtype": dtype, "clips": clips, "frames": args.frames}
-    row |= {"masks": args.masks, "tflops": flops / 1e12}
-    start = time.perf_counter()
-    compiled = step.lower(state, batch).compile()
-    row["compile_s"] = time.perf_counter() - start
-    row["temporary_gb"] = compiled.memory_analysis().temp_size_in_bytes / 1e9
-
-    seconds, loss = time_steps(compiled, state, batch, args.seconds)
-    floor = floor_seconds(flops, traffic, dtype)
-    row |= {"step_ms": 1e3 * seconds, "clips_per_s": clips / seconds}
-    row |= {
-        "frames_per_s": clips * args.frames / seconds,
-        "achieved_tflops": flops / seconds / 1e12,
-    }
-    row |= {"floor_ms": None if floor is None else 1e3 * floor}
-    row |= {"times_floor": None if floor is None else seconds / floor, "loss": loss}
-    return row
-
-
-def time_steps(step: Any, state: TrainState, batch: Frame, budget: float) -> tuple[float, float]:
-    """Median over repeats of the mean time of a step, after two to warm up; and the last loss."""
-    state, metrics = step(state, batch)
-    start = time.perf_counter()
-    state, metrics = step(state, batch)
-    jax.block_until_ready(metrics)
-    count = max(1, int(budget / REPEATS / (time.perf_counter() - start)))
-    means = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        for _ in range(count):
-            state, metrics = step(state, batch)
-        jax.block_until_ready(metrics)
-        means.append((time.perf_counter() - start) / count)
-    return statistics.median(means), float(metrics["loss"])
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    columns = {
-        "size": "{}", "dtype": "{}", "clips": "{}", "masks": "{}", "step_ms": "{:.2f}",
-        "clips_per_s": "{:.1f}", "frames_per_s": "{:.0f}", "tflops": "{:.3f}",
-        "achieved_tflops": "{:.2f}", "floor_ms": "{:.3f}", "times_floor": "{:.1f}",
-        "temporary_gb": "{:.2f}", "compile_s": "{:.1f}",
-    }  # fmt: skip
-    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
-    for row in rows:
-        cells = ["-" if row[k] is None else f.format(row[k]) for k, f in columns.items()]
-        print("| " + " | ".join(cells) + " |")
+RUNS = [("float32", ""), ("bfloat16", "")]
+RUNS += [(dtype, name) for name in list(VARIANTS)[1:] for dtype in ("float32", "bfloat16")]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--batch-clips", nargs="+", type=int, default=[4, 16])
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--masks", type=int, default=64)
+    parser = new_parser(__doc__, seconds=60)
+    parser.add_argument("--sizes", choices=SIZES, default="paper")
+    parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of timing, per row")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--masks", type=int, default=64)
+    parser.add_argument("--curve", type=int, default=0, metavar="STEPS")
+    parser.add_argument("--parts", action="store_true", help="the objective part by part, too")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--no-variants", action="store_true")
     args = parser.parse_args()
-    rows = [
-        measure(size, clips, dtype, args)
-        for size in args.sizes
-        for clips in args.batch_clips
-        for dtype in args.dtypes
+
+    share = args.seconds / 16
+    found = ceilings(share)
+    host = lean(random_batch(args.sizes, args.clips, args.frames, args.masks))
+    rows: list[Row] = []
+    head(COLUMNS)
+
+    def run(name: str, measure: Callable[[], Row]) -> None:
+        rows.append({"what": name} | attempt(measure))
+        line(rows[-1], COLUMNS)
+
+    for dtype, variant in RUNS[: 2 if args.no_variants else None]:
+        made = VARIANTS[variant]
+        run(f"JAX {dtype}{variant}", lambda d=dtype, m=made: ours(args, d, m, host, share, found))
+    if args.parts:
+        for part in by_part(args, host, 4 * share):
+            rows.append(part)
+            line(part, COLUMNS)
+    for dtype in ("float32", "bfloat16"):
+        for kind in ("eager", "compiled")[: 1 if args.no_compile else 2]:
+            name = f"PyTorch {dtype}, {kind}"
+            run(name, lambda d=dtype, k=kind: theirs(args, d, k == "compiled", host, share))
+    report: Row = {"sizes": args.sizes, "clips": args.clips, "frames": args.frames}
+    if args.curve:
+        report["curves"] = curves(args)
+        print(f"bfloat16 and float32 apart by {report['curves']['relative_difference']}")
+    finish(report | {"ceilings": found, "rows": rows}, args.out)
+
+
+def attempt(measure: Callable[[], Row]) -> Row:
+    """An error, such as too little memory, is a result, too."""
+    try:
+        return measure()
+    except Exception as error:
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}".split("\n")[0][:120]}
+    finally:
+        gc.collect()
+
+
+def ours(
+    args: argparse.Namespace,
+    dtype: str,
+    variant: Callable[[Callable], Callable],
+    batch: Frame,
+    seconds: float,
+    found: Row,
+) -> Row:
+    """One make of our step."""
+    batch = jax.device_put(batch)
+    config = make_config(args.sizes, dtype)
+    params, loss = make_loss(args.sizes, config)
+    state, step = make_step(params, variant(loss), config)
+    flops = matmul_flops(jax.make_jaxpr(make_step(params, loss, config)[1])(state, batch).jaxpr)
+    floor = floor_ms(found, flops, nbytes(batch) + 2 * nbytes(state), dtype)
+    start = time.perf_counter()
+    compiled = step.lower(state, batch).compile()
+    row: Row = {"first_s": time.perf_counter() - start, "tflop": flops / 1e12, "floor_ms": floor}
+    row["temporary_gb"] = compiled.memory_analysis().temp_size_in_bytes / 1e9
+    held = [state]
+
+    def one() -> Any:
+        held[0], metrics = compiled(held[0], batch)
+        return metrics
+
+    first = float(one()["loss"])
+    row |= timed(one, seconds) | {"loss": first}
+    return row | {"clips_per_s": 1e3 * args.clips / row["ms"], "times_floor": row["ms"] / floor}
+
+
+def by_part(args: argparse.Namespace, host: Frame, seconds: float) -> Iterator[Row]:
+    """The parts of the objective, in bfloat16."""
+    config, batch = make_config(args.sizes, "bfloat16"), jax.device_put(host)
+    params, loss = make_loss(args.sizes, config)
+    for name, function, inputs in parts(args.sizes, config, batch, loss, params):
+        compiled = jax.jit(function)
+        call = partial(compiled, *inputs)
+        yield {"what": f"part: {name}"} | attempt(partial(timed, call, seconds / 16))
+
+
+def theirs(
+    args: argparse.Namespace, dtype: str, compiled: bool, batch: Frame, seconds: float
+) -> Row:
+    """The twin's step, in float32 or under autocast."""
+    from experiments.speed.torch_baseline.core import TorchCore, load_parameters
+    from experiments.speed.torch_baseline.frames import to_device
+    from experiments.speed.torch_baseline.training import TrainingTwin
+
+    torch = Torch()
+    config = make_config(args.sizes, "float32")
+    core = TorchCore(config.model, SIZES[args.sizes]["c3"], SIZES[args.sizes]["c2"])
+    load_parameters(core, make_loss(args.sizes, config)[0])
+    twin = TrainingTwin(
+        core.to(torch.device),
+        config,
+        image_size(args.sizes),
+        compiled=compiled,
+        dtype=getattr(torch.torch, dtype),
+    )
+    clips = to_device(batch, torch.device)
+    start = time.perf_counter()
+    loss = float(twin.step(clips))
+    row: Row = {"first_s": time.perf_counter() - start, "loss": loss}
+    row |= timed(lambda: twin.step(clips), seconds, torch.wait)
+    peak = torch.peak_mb()
+    row |= {"clips_per_s": 1e3 * args.clips / row["ms"], "peak_gb": peak and peak / 1e3}
+    if torch.device == "cuda":
+        del twin, clips, core
+        gc.collect()
+        torch.torch.cuda.empty_cache()
+        torch.torch.cuda.reset_peak_memory_stats()
+    return row
+
+
+def in_parts(loss: Callable, parts: int) -> Callable:
+    """The same mean over the batch, a part of its clips after the other."""
+
+    def whole(params: Any, batch: Frame, targets: None) -> tuple[jax.Array, Any]:
+        split = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
+        one = jax.checkpoint(lambda part: loss(params, part, targets))
+        return jax.tree.map(jnp.mean, jax.lax.map(one, split))
+
+    return whole
+
+
+def curves(args: argparse.Namespace) -> Row:
+    """Both precisions from the same start on the same batches: four batches over and over."""
+    batches = [
+        lean(random_batch(args.sizes, args.clips, args.frames, args.masks, seed))
+        for seed in range(4)
     ]
-    device = jax.devices()[0].device_kind
-    if args.json:
-        print(json.dumps({"device": device, "jax": jax.__version__, "rows": rows}))
-    else:
-        print(f"{device}, jax {jax.__version__}\n")
-        print_table(rows)
+    found: Row = {}
+    for dtype in ("float32", "bfloat16"):
+        config = make_config(args.sizes, dtype)
+        state, step = make_step(*make_loss(args.sizes, config), config)
+        losses = []
+        for index in range(args.curve):
+            state, metrics = step(state, jax.device_put(batches[index % len(batches)]))
+            losses.append(float(metrics["loss"]))
+        found[dtype] = losses
+    both = np.array([found["float32"], found["bfloat16"]])
+    apart = np.abs(both[1] - both[0]) / np.abs(both[0])
+    return found | {"relative_difference": {"greatest": apart.max(), "mean": apart.mean()}}
 
 
 if __name__ == "__main__":

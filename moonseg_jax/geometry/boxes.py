@@ -20,9 +20,13 @@ def box_of_points(points: jax.Array, member: jax.Array) -> jax.Array:
     Returns:
         ``[q 2 3]``; empty where a subset is.
     """
-    low = jnp.min(jnp.where(member[..., None], points[None], jnp.inf), axis=-2)
-    high = jnp.max(jnp.where(member[..., None], points[None], -jnp.inf), axis=-2)
-    return jnp.stack([low, high], axis=-2)
+    corners = jnp.concatenate([-points.T, points.T])
+    inside = jnp.where(member[:, None], corners[None], -jnp.inf)
+    # By halves: one reduction over all points would be a scalar loop on a CPU.
+    while (half := inside.shape[-1] // 2) > 32 and inside.shape[-1] % 2 == 0:
+        inside = jnp.maximum(inside[..., :half], inside[..., half:])
+    greatest = jnp.max(inside, axis=-1, initial=-jnp.inf)
+    return jnp.stack([-greatest[:, :3], greatest[:, 3:]], axis=1)
 
 
 def box_union(a: jax.Array, b: jax.Array) -> jax.Array:

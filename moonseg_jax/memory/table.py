@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from flax import struct
 
 _EMPTY = jnp.iinfo(jnp.int32).max
+_PROBES = 8  # Slots looked at in one round: half full, hardly any key needs a second one.
+_PIECE = 1 << 14  # Keys moved at once into a larger table.
 
 
 @struct.dataclass
@@ -82,7 +84,16 @@ def grow_keys(table: KeyTable, capacity: int, voxel: float) -> KeyTable:
         capacity: the new ``k``, a power of two.
         voxel: as given to `insert_keys`.
     """
-    return insert_keys(empty_keys(capacity, table.points.dtype), table.points, table.rows, voxel)
+    piece = min(_PIECE, table.capacity)
+
+    def move(i: jax.Array, grown: KeyTable) -> KeyTable:
+        points, rows = (
+            jax.lax.dynamic_slice_in_dim(x, i * piece, piece) for x in (table.points, table.rows)
+        )
+        return insert_keys(grown, points, rows, voxel)
+
+    larger = empty_keys(capacity, table.points.dtype)
+    return jax.lax.fori_loop(0, table.capacity // piece, move, larger)
 
 
 def _cells(points: jax.Array, voxel: float) -> jax.Array:
@@ -92,11 +103,11 @@ def _cells(points: jax.Array, voxel: float) -> jax.Array:
 def _claim(
     table: KeyTable, points: jax.Array, rows: jax.Array, voxel: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Finds a slot for every entry, all entries at once, one probe a round.
+    """Finds a slot for every entry, all entries at once, a few probes a round.
 
-    A claim on an empty slot is the number ``k + entry``, scattered with min: the lowest entry
-    wins, whatever the order of the scatter. Equal entries probe the same slots in the same
-    rounds: one claims, the others find it there.
+    An entry stops at the first slot that is empty or holds its own key. A claim on an empty slot is
+    the number ``k + entry``, scattered with min: the lowest entry wins, whatever the order of the
+    scatter. Equal entries stop at the same slot: one claims it, the others find it there.
 
     Returns:
         ``slots [2k]`` with the claims in, the slot of each entry ``[m]``, and whether the entry
@@ -106,28 +117,37 @@ def _claim(
     cells = _cells(points, voxel)
     home = _hash(cells, rows)
     entry = jnp.arange(rows.shape[0], dtype=jnp.int32)
+    ahead = jnp.arange(_PROBES, dtype=jnp.uint32)
 
     def searching(carry: tuple[jax.Array, ...]) -> jax.Array:
-        active, probe = carry[3], carry[4]
-        return jnp.any(active) & (probe < size)
+        return jnp.any(carry[3])
 
-    def probe_once(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        slots, place, won, active, probe, offset = carry
-        slot = ((home + offset) & jnp.uint32(size - 1)).astype(jnp.int32)
-        free = active & (slots[slot] == _EMPTY)
-        slots = slots.at[slot].min(jnp.where(free, capacity + entry, _EMPTY))
-        owner = slots[slot]
-        mine = active & (owner == capacity + entry)
-        active &= ~_same_key(table, points, rows, owner, cells, voxel)
+    def probe_some(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        slots, place, won, active, probe = carry
         # Triangular steps visit every slot of a power of two.
-        probe += 1
-        offset += probe.astype(jnp.uint32)
-        return slots, jnp.where(mine, slot, place), won | mine, active, probe, offset
+        step = probe[:, None] + ahead[None]
+        triangle = (step | 1) * ((step + 1) // 2)  # Half of step·(step + 1), without overflow.
+        seen = (home[:, None] + triangle) & jnp.uint32(size - 1)
+        owner = slots[seen]
+        held = _same_key(table, points, rows, owner, cells, voxel)
+        stop = held | (owner == _EMPTY)
+        first = jnp.argmax(stop, axis=1)[:, None]
+        stops, held, slot = (
+            jnp.take_along_axis(x, first, axis=1)[:, 0]
+            for x in (stop, held, seen.astype(jnp.int32))
+        )
+        claims = active & stops & ~held
+        slots = slots.at[jnp.where(claims, slot, size)].min(capacity + entry, mode="drop")
+        owner = slots[slot][:, None]
+        mine = claims & (owner[:, 0] == capacity + entry)
+        found = stops & _same_key(table, points, rows, owner, cells, voxel)[:, 0]
+        probe = jnp.where(stops, probe, probe + _PROBES)
+        active &= ~found & (probe < size)
+        return slots, jnp.where(mine, slot, place), won | mine, active, probe
 
     none = jnp.zeros(rows.shape, bool)
-    zero = jnp.zeros((), jnp.int32)
-    start = (table.slots, jnp.zeros_like(rows), none, rows >= 0, zero, zero.astype(jnp.uint32))
-    slots, place, won = jax.lax.while_loop(searching, probe_once, start)[:3]
+    start = (table.slots, jnp.zeros_like(rows), none, rows >= 0, jnp.zeros(rows.shape, jnp.uint32))
+    slots, place, won = jax.lax.while_loop(searching, probe_some, start)[:3]
     return slots, place, won
 
 
@@ -139,13 +159,14 @@ def _same_key(
     cells: jax.Array,
     voxel: float,
 ) -> jax.Array:
-    """Whether what holds each entry's slot, a key or a claim, is the entry's own (voxel, row)."""
+    """Whether what holds a slot, a key or a claim ``[m n]``, is the entry's own (voxel, row)."""
     key = jnp.minimum(owner, table.capacity - 1)
     claim = jnp.clip(owner - table.capacity, 0, rows.shape[0] - 1)
     is_key = owner < table.capacity
-    owner_points = jnp.where(is_key[:, None], table.points[key], points[claim])
+    owner_points = jnp.where(is_key[..., None], table.points[key], points[claim])
     owner_rows = jnp.where(is_key, table.rows[key], rows[claim])
-    return jnp.all(_cells(owner_points, voxel) == cells, axis=-1) & (owner_rows == rows)
+    same = jnp.all(_cells(owner_points, voxel) == cells[:, None], axis=-1)
+    return same & (owner_rows == rows[:, None]) & (owner != _EMPTY)
 
 
 def _hash(cells: jax.Array, rows: jax.Array) -> jax.Array:

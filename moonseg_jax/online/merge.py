@@ -5,10 +5,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from moonseg_jax.geometry import area_pool
+from moonseg_jax.geometry import plane_coverage, unite_planes
 from moonseg_jax.online.observe import Observation
 from moonseg_jax.online.similarity import cosine
-from moonseg_jax.structs.bitplanes import WORD_BITS
 
 
 def merge_groups(queries: jax.Array, valid: jax.Array, threshold: float, rule: str) -> jax.Array:
@@ -73,14 +72,7 @@ def union_coverage(planes: jax.Array, member: jax.Array, grid: tuple[int, int]) 
     Returns:
         ``[q p]``.
     """
-    q, words = member.shape[0], planes.shape[-1]
-    bit = jnp.left_shift(jnp.uint32(1), jnp.arange(WORD_BITS, dtype=jnp.uint32))
-    bits = jnp.where(member.reshape(q, words, WORD_BITS), bit[None, None], 0)
-    bits = jnp.sum(bits, axis=-1, dtype=jnp.uint32)
-    inside = jnp.zeros((q, *planes.shape[:2]), bool)
-    for word in range(words):
-        inside |= (planes[None, ..., word] & bits[:, None, None, word]) != 0
-    return area_pool(inside, grid).reshape(q, -1)
+    return plane_coverage(unite_planes(planes, member), grid)
 
 
 def _components(alike: jax.Array) -> jax.Array:

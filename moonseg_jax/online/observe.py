@@ -53,7 +53,7 @@ def mask_boxes(
     ends at 1.7).
 
     Args:
-        masks: ``[q Hm Wm]`` bool.
+        masks: ``[q Hm Wm]`` bool; of another size than the pointmap, `mostly_inside` decides.
         points: ``[Hp Wp 3]`` in the world frame, NaN where invalid.
         confidence: ``[Hp Wp]``, > 0 where trusted.
         sigma: standard deviations; 0 = no clipping.
@@ -64,7 +64,11 @@ def mask_boxes(
     trusted = jnp.all(jnp.isfinite(points), axis=-1) & (confidence > 0)
     cloud = jnp.where(trusted[..., None], points, 0.0).reshape(-1, 3)
     height, width = confidence.shape
-    member = _cells_inside(masks, (height, width)) & trusted.reshape(1, -1)
+    if masks.shape[1:] != (height, width):
+        finer = max(1, height // masks.shape[1])
+        masks = jnp.repeat(jnp.repeat(masks, finer, axis=1), finer, axis=2)
+        masks = mostly_inside(mask_coverage(masks, (height, width)))
+    member = masks.reshape(len(masks), -1) & trusted.reshape(1, -1)
     boxes = box_of_points(cloud, member)
     if sigma == 0:
         return boxes
@@ -74,11 +78,8 @@ def mask_boxes(
     return jnp.where(jnp.any(member, axis=1)[:, None, None], jnp.stack([low, high], 1), boxes)
 
 
-def _cells_inside(masks: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """``[q Hp·Wp]`` bool: cells of the pointmap covered by half, or else all touched."""
-    finer = max(1, size[0] // masks.shape[-2])
-    masks = jnp.repeat(jnp.repeat(masks, finer, axis=-2), finer, axis=-1)
-    coverage = mask_coverage(masks, size)
+def mostly_inside(coverage: jax.Array) -> jax.Array:
+    """Of ``[q n]`` the cells covered by more than half, or else all touched: ``[q n]`` bool."""
     over = coverage > 0.5
     return jnp.where(jnp.any(over, axis=1, keepdims=True), over, coverage > 0)
 

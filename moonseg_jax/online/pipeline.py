@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from moonseg_jax.geometry import invert_pose, pool_points
+from moonseg_jax.geometry import invert_pose, plane_coverage, pool_points
 from moonseg_jax.memory.index import key_index_map, surface_depth
-from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage
+from moonseg_jax.models import Core, FeatureCore, attended_patches
 from moonseg_jax.online.match import match
 from moonseg_jax.online.merge import (
     group_members,
@@ -14,7 +14,12 @@ from moonseg_jax.online.merge import (
     merge_observations,
     union_coverage,
 )
-from moonseg_jax.online.observe import Observation, mask_boxes, state_tokens
+from moonseg_jax.online.observe import (
+    Observation,
+    mask_boxes,
+    mostly_inside,
+    state_tokens,
+)
 from moonseg_jax.online.paint import paint
 from moonseg_jax.online.similarity import (
     match_scores,
@@ -43,7 +48,7 @@ def step(
     Args:
         core: of the width of the state.
         state: with room for ``q`` more rows and for a key per patch and mask;
-            `moonseg_jax.online.Segmenter` sees to that.
+            `moonseg_jax.online.OnlineLoop` sees to that.
         frame: without leading axes; with state attention where the state has tokens, else without.
         config: as a whole; read are ``memory``, ``online`` and ``model.min_coverage``.
         image_size: ``(H, W)`` of the processed image.
@@ -52,13 +57,12 @@ def step(
         The next state, and what became of each mask.
     """
     grid = frame.features_3d.shape[:2]
-    masks = unpack_masks(frame.masks)
-    coverage = mask_coverage(masks, grid)
+    coverage = plane_coverage(frame.masks, grid)
     points, point_valid = pool_points(frame.points, frame.confidence, grid)
 
     index_map = retrieve(state, frame, points, point_valid, config, image_size)
     visible = jnp.any(index_map, axis=0)
-    observed = observe(core, state, frame, masks, coverage, visible, config)
+    observed = observe(core, state, frame, coverage, visible, config)
 
     online = config.online
     group = merge_groups(
@@ -91,7 +95,7 @@ def step(
         instance=instance,
         is_new=is_new[group] & observed.valid,
         similarity=jnp.where(observed.valid & (matched >= 0)[group], accepted[group], 0.0),
-        id_map=paint(masks, instance, frame.mask_scores),
+        id_map=paint(unpack_masks(frame.masks), instance, frame.mask_scores),
         num_rows=next_state.num_rows,
         num_keys=next_state.keys.count,
     )
@@ -127,7 +131,6 @@ def observe(
     core: Core | FeatureCore,
     state: OnlineState,
     frame: Frame,
-    masks: jax.Array,
     coverage: jax.Array,
     visible: jax.Array,
     config: ConfigDict,
@@ -138,7 +141,6 @@ def observe(
         core: of the width of the state.
         state: whose bank rows are the context.
         frame: the frame.
-        masks: ``[q Hm Wm]`` bool, the frame's masks unpacked.
         coverage: ``[q p]``.
         visible: ``[n]`` bool, the rows in the index map of this view.
         config: as a whole.
@@ -152,10 +154,12 @@ def observe(
         state_token = state_tokens(frame.state_attention.astype(bank.tokens.dtype), coverage)
     else:
         state_token = jnp.zeros((valid.shape[0], 0), queries.dtype)
+    size = frame.confidence.shape
+    cells = mostly_inside(plane_coverage(frame.masks, size)).reshape(-1, *size)
     return Observation(
         queries=jnp.where(valid[:, None], queries, 0.0).astype(bank.queries.dtype),
         tokens=state_token.astype(bank.tokens.dtype),
-        boxes=mask_boxes(masks, frame.points, frame.confidence, config.online.box_sigma),
+        boxes=mask_boxes(cells, frame.points, frame.confidence, config.online.box_sigma),
         scores=frame.mask_scores,
         valid=valid,
     )

@@ -65,8 +65,8 @@ def add_keys(
 ) -> KeyTable:
     """Inserts a key for every pair of a patch and a mask that attends to it.
 
-    There may be ``q·p`` pairs and there are hardly ever more than ``p``, so they are inserted
-    ``p`` at a time, as often as it takes.
+    There may be ``q·p`` pairs and there are hardly ever more than ``2p``, so they are inserted
+    ``2p`` at a time, as often as it takes.
 
     Args:
         keys: with room for all pairs.
@@ -84,9 +84,9 @@ def add_keys(
 
     def insert_some(carry: tuple[KeyTable, jax.Array]) -> tuple[KeyTable, jax.Array]:
         keys, done = carry
-        wanted = done + 1 + jnp.arange(p, dtype=jnp.int32)
-        mask, patch = jnp.divmod(jnp.searchsorted(rank, wanted), p)
+        wanted = done + 1 + jnp.arange(2 * p, dtype=jnp.int32)
+        mask, patch = jnp.divmod(jnp.searchsorted(rank, wanted, method="scan_unrolled"), p)
         row = jnp.where(wanted <= rank[-1], rows[mask], -1)
-        return insert_keys(keys, points[patch], row, voxel), done + p
+        return insert_keys(keys, points[patch], row, voxel), done + 2 * p
 
     return jax.lax.while_loop(unfinished, insert_some, (keys, jnp.zeros((), jnp.int32)))[0]

@@ -1,0 +1,50 @@
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy.optimize import linear_sum_assignment
+
+from moonseg_jax.online.assignment import assign
+
+run = jax.jit(assign, static_argnames="alone")
+
+
+def total(cost, choice, alone):
+    taken = choice[choice >= 0]
+    assert len(set(taken)) == len(taken)
+    picked = cost[np.flatnonzero(choice >= 0), taken]
+    return picked.sum() + alone * (choice < 0).sum()
+
+
+def least(cost, alone):
+    """SciPy's, every row with a column of its own for staying alone."""
+    own = np.where(np.eye(len(cost), dtype=bool), alone, 1e6)
+    whole = np.concatenate([np.where(np.isfinite(cost), cost, 1e6), own], axis=1)
+    return whole[linear_sum_assignment(whole)].sum()
+
+
+costs = hnp.arrays(np.float32, (6, 5), elements=st.sampled_from([0, 0.25, 0.5, 1, 4, np.inf]))
+
+
+@given(costs, st.sampled_from([0.5, 1.0, 40.0]))
+def test_least_total_on_tied_costs(cost, alone):
+    choice = np.asarray(run(cost, alone=alone))
+    np.testing.assert_allclose(total(cost, choice, alone), least(cost, alone), rtol=1e-6)
+
+
+@pytest.mark.parametrize("q, n, common", [(32, 64, 8), (64, 16, 16), (48, 48, 47)])
+def test_rivals_for_few_columns(q, n, common):
+    """More rows than columns that any of them can have: bidding alone would not end."""
+    rng = np.random.default_rng(q)
+    cost = np.full((q, n), np.inf, np.float32)
+    cost[:, :common] = rng.uniform(0, 1, (q, common))
+    choice = np.asarray(run(cost, alone=100.0))
+    assert (choice >= 0).sum() == min(q, common)
+    np.testing.assert_allclose(total(cost, choice, 100.0), least(cost, 100.0), rtol=1e-5)
+
+
+def test_staying_alone_is_chosen_where_it_is_cheaper():
+    cost = np.array([[2.0, 9.0], [3.0, 9.0], [9.0, 9.0]], np.float32)
+    np.testing.assert_array_equal(run(cost, alone=5.0), [0, -1, -1])
