@@ -63,7 +63,7 @@ class Lockstep:
         """The frames of one scene, in the calling thread; on the host.
 
         Raises:
-            Whatever is wrong with a frame, or with the batch it was in.
+            Exception: whatever is wrong with a frame, or with the batch it was in.
         """
         scene, pending = _Scene(), deque()
         try:

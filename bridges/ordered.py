@@ -17,7 +17,7 @@ def in_order(tasks: Iterable[Callable[[], T]], threads: int, ahead: int) -> Gene
         ahead: how many are started before the first result is handed out; bounds memory.
 
     Raises:
-        Whatever a task raises, when its turn comes; later tasks are then cancelled.
+        Exception: whatever a task raises, when its turn comes; later tasks are then cancelled.
     """
     pending: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:

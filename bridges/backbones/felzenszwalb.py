@@ -28,7 +28,8 @@ class FelzenszwalbMasks:
 
     Args:
         transform: of the source's images.
-        scale, sigma: of the over-segmentation, on Lab / 25.
+        scale: of the over-segmentation, on Lab / 25.
+        sigma: of its smoothing, in pixels.
         min_area: pixels of the processed image; smaller segments join a neighbour.
         min_width: pixels of the processed image; thinner regions (an edge's blur, but also poles
             and cables) join a neighbour.

@@ -123,7 +123,8 @@ class CacheReader:
         """Starts reading a clip and returns at once.
 
         Args:
-            start, length: of the clip, in frames.
+            start: of the clip, in frames.
+            length: in frames.
             into: arrays ``[length ...]`` to fill, by field; the others are allocated.
 
         Raises:

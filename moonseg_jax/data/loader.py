@@ -40,7 +40,8 @@ def make_loader(
         data_config: `config.data_config`; ``batch_clips`` counts the clips of all processes,
             ``read_threads`` are files read at once, ``prefetch_batches`` batches read ahead.
         seed: of order and clip starts.
-        process_index, process_count: this process, of how many.
+        process_index: of this process.
+        process_count: how many share the batches.
         num_epochs: None is endless; else the last batch holds what is left and may be smaller.
 
     Returns:

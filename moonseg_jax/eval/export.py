@@ -49,7 +49,8 @@ def export_predictions(
         out: file or folder to write.
         format: one of `FORMATS`.
         ground_truth: write over these vertices, in their order; None: over the result's own points.
-        association, measured: how the result reaches the vertices, as in `associate`.
+        association: how the result reaches the vertices, as in `associate`.
+        measured: what measured the result's frames, as in `associate`.
 
     Raises:
         InputError: unusable input, or `out` cannot be written or is a folder with something in it.

@@ -100,7 +100,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
     Args:
         q: ``[b n heads d]``.
-        k, v: ``[b m heads d]``.
+        k: ``[b m heads d]``.
+        v: ``[b m heads d]``.
 
     Returns:
         ``[b n heads*d]``.

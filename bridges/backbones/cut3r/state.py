@@ -39,7 +39,8 @@ def update_tokens(old: Tensor, new: Tensor, first: Tensor, mean_logits: Tensor |
     β = sigmoid(mean logit of the token's cross-attention); one at the first frame.
 
     Args:
-        old, new: ``[b s width]``.
+        old: ``[b s width]``, before the frame.
+        new: ``[b s width]``, as the decoder gives them.
         first: ``[b]`` bool.
         mean_logits: ``[b s]`` over layers, heads and keys; None for CUT3R's own rule.
 

@@ -12,7 +12,8 @@ def picked_point(
 
     Args:
         points: ``[n 3]``.
-        origin, direction: ``[3]``, of the ray.
+        origin: ``[3]``, of the ray.
+        direction: ``[3]``, of any length.
         radius: of a drawn point; far points are hit within some pixels all the same.
 
     Returns:
