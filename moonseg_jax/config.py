@@ -1,6 +1,6 @@
 """The defaults of every experiment; a file under ``configs/`` changes what it studies.
 
-Decisions D1-D18 (where the paper is silent) are fields here, each with the default and what else
+Decisions D1-D19 (where the paper is silent) are fields here, each with the default and what else
 it can be; `docs/conventions.md` explains them. D1 and D2 describe what a cache holds and live in
 its provenance. The ConfigDict is locked and typed: an unknown field or a value of the wrong type
 is an error.
@@ -19,6 +19,7 @@ CHOICES = {
     "loss.dist_reduction": ("mean", "sum"),
     "memory.gradient": ("through", "stop"),
     "online.merge_rule": ("components", "greedy"),
+    "online.assignment": ("count", "score"),
     "train.dtype": ("float32", "bfloat16"),
 }
 TERMS = ("query", "state", "box", "view")
@@ -100,6 +101,7 @@ def loss_config() -> ConfigDict:
             "seg": 1.0,
             "dist": 0.1,
             "xseg": 0.5,
+            "merge": 0.0,  # Not in the paper: queries of one object in a frame, see `merge_loss`.
             "dist_reduction": "mean",  # D8: "mean" over p², or "sum" as the formula is printed.
             "target_stride": 4,  # L_seg compares at this stride of the image.
         }
@@ -126,6 +128,7 @@ def online_config() -> ConfigDict:
             "merge_threshold": 0.8,
             "merge_rule": "components",  # D12: "components" or "greedy" pairs, best first.
             "match_threshold": 1.8,  # For three terms: D11 scales it by the number in use / 3.
+            "assignment": "count",  # D19: "count", most pairs, or "score", E above the threshold.
             "terms": "query,state,box",  # D11: terms of Eq. 12; "state" drops out without A.
             "box_margin": 0.02,  # Added to boxes before IoU so that flat ones have a volume.
             "box_sigma": 2.5,  # Boxes end at mean ± this many deviations (flying pixels); 0 = off.

@@ -93,8 +93,10 @@ def stages(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
 
     yield "E of Eq. 12", energy, (merged, bank, attended, index_map), None
     score = jax.jit(energy)(merged, bank, attended, index_map)
-    feasible = (score >= match_threshold(config, terms)) & merged.valid[:, None]
-    matched = jax.jit(lambda s, f: match(s, f, len(terms)))(score, feasible)
+    threshold = match_threshold(config, terms)
+    matched = jax.jit(lambda *x: match(*x, threshold, online.assignment))(
+        score, jnp.broadcast_to(merged.valid[:, None], score.shape)
+    )
     rows, _ = allocate_rows(matched, merged.valid, state.num_rows)
     yield "update: bank", update_bank, (bank, merged, rows, state.frame), None
     points, valid = pool_points(frame.points, frame.confidence, grid)
@@ -114,8 +116,10 @@ def stages(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
 def matchers(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
     """The assignment on the device, as optax solves it, and by SciPy on the host."""
     q, n = frame.mask_valid.shape[0], state.bank.capacity
+    rule, threshold = scene.config.online.assignment, 1.8
+    alone = {"score": 0.0, "count": 2.0 * q}[rule]
     rng = np.random.default_rng(0)
-    busy = rng.uniform(1.8, 3.0, (q, n)).astype(np.float32)
+    busy = rng.uniform(threshold, 3.0, (q, n)).astype(np.float32)
     # A few rivals for most instances, as in a view of 50 among 500.
     few = np.zeros((q, n), bool)
     few[np.arange(q), rng.integers(0, min(n, q), q)] = True
@@ -124,13 +128,14 @@ def matchers(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
     tangled[:, : q // 3] = True
 
     def by_optax(score: jax.Array, feasible: jax.Array) -> jax.Array:
-        own = jnp.where(jnp.eye(q, dtype=bool), 6.0 * q, 12.0 * q)
-        cost = jnp.concatenate([jnp.where(feasible, 3 - score, 12.0 * q), own], axis=1)
+        own = jnp.where(jnp.eye(q, dtype=bool), alone, 12.0 * q)
+        cost = jnp.concatenate([jnp.where(feasible, threshold - score, 12.0 * q), own], axis=1)
         return hungarian_algorithm(cost)[1]
 
     def on_host(score: jax.Array, feasible: jax.Array) -> jax.Array:
         def solve(score: Any, feasible: Any) -> np.ndarray:
-            rows, columns = linear_sum_assignment(np.where(feasible, -np.asarray(score), 1e4))
+            cost = np.where(feasible, threshold - np.asarray(score), alone)
+            rows, columns = linear_sum_assignment(cost)
             found = np.full(q, -1, np.int32)
             found[rows] = np.where(np.asarray(feasible)[rows, columns], columns, -1)
             return found
@@ -138,7 +143,7 @@ def matchers(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
         like = jax.ShapeDtypeStruct((q,), jnp.int32)
         return jax.pure_callback(solve, like, score, feasible)
 
-    ours: Callable = lambda score, feasible: match(score, feasible, 3)  # noqa: E731
+    ours: Callable = lambda score, feasible: match(score, feasible, threshold, rule)  # noqa: E731
     for kind, feasible in (("few rivals", few), ("all want a third", tangled)):
         inputs = (jnp.asarray(busy), jnp.asarray(feasible))
         yield f"match, {kind}", ours, inputs, None

@@ -31,12 +31,14 @@ class _Market:
     round: jax.Array
 
 
-def assign(cost: jax.Array, alone: float) -> jax.Array:
+def assign(cost: jax.Array, alone: float | jax.Array) -> jax.Array:
     """Assigns rows to columns at the least total cost, each column at most once.
+
+    A row that would pay the same alone takes a column where one is free.
 
     Args:
         cost: ``[q n]``, +inf where a row cannot have a column.
-        alone: the cost of a row without a column.
+        alone: the cost of a row without a column, ``[]``.
 
     Returns:
         ``[q]`` int32, the column of each row; -1 where it stays alone.
@@ -59,7 +61,7 @@ def assign(cost: jax.Array, alone: float) -> jax.Array:
     return jnp.where(market.seat < n, market.seat, -1)
 
 
-def _bid(market: _Market, cost: jax.Array, alone: float) -> _Market:
+def _bid(market: _Market, cost: jax.Array, alone: float | jax.Array) -> _Market:
     """Every free row bids for its best column as much as it prefers it to its second best."""
     q, n = cost.shape
     row, column = jnp.arange(q, dtype=jnp.int32), jnp.arange(n, dtype=jnp.int32)
@@ -69,7 +71,7 @@ def _bid(market: _Market, cost: jax.Array, alone: float) -> _Market:
     choice = _first(reduced == best[:, None], axis=1)
     chosen = column[None] == choice[:, None]
     second = jnp.minimum(jnp.min(jnp.where(chosen, jnp.inf, reduced), axis=1), alone)
-    leaves = free & (best >= alone)
+    leaves = free & (best > alone)
     bid = jnp.where((free & ~leaves)[:, None] & chosen, (second - best)[:, None], -1.0)
     highest = jnp.max(bid, axis=0)
     sold = highest >= 0
@@ -114,7 +116,7 @@ class _Search:
     found: jax.Array
 
 
-def _augment(market: _Market, cost: jax.Array, alone: float) -> _Market:
+def _augment(market: _Market, cost: jax.Array, alone: float | jax.Array) -> _Market:
     """Gives the first free row its place, along a shortest augmenting path."""
     n = cost.shape[1]
     start = jnp.argmax(market.seat == _FREE).astype(jnp.int32)
@@ -134,7 +136,9 @@ def _augment(market: _Market, cost: jax.Array, alone: float) -> _Market:
     return _Market(seat=seat, owner=owner, price=price, round=market.round)
 
 
-def _shortest_path(market: _Market, cost: jax.Array, alone: float, start: jax.Array) -> _Search:
+def _shortest_path(
+    market: _Market, cost: jax.Array, alone: float | jax.Array, start: jax.Array
+) -> _Search:
     n = cost.shape[1]
 
     def extend(s: _Search) -> _Search:
@@ -150,7 +154,7 @@ def _shortest_path(market: _Market, cost: jax.Array, alone: float, start: jax.Ar
         leaving = jnp.minimum(s.leaving, own_way)
         ahead = jnp.where(s.passed, jnp.inf, distance)
         column = jnp.argmin(ahead).astype(jnp.int32)
-        leaves = leaving <= ahead[column]
+        leaves = leaving < ahead[column]
         owner = market.owner[column]
         found = leaves | (owner == _FREE)
         return _Search(

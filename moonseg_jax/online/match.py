@@ -1,4 +1,4 @@
-"""Cross-frame match: an optimal assignment of masks to instances over the feasible pairs."""
+"""Cross-frame match: an optimal assignment of masks to instances over the feasible pairs (D19)."""
 
 import jax
 import jax.numpy as jnp
@@ -6,29 +6,38 @@ import jax.numpy as jnp
 from moonseg_jax.online.assignment import assign
 
 
-def match(score: jax.Array, feasible: jax.Array, best: float) -> jax.Array:
-    """Assigns masks to rows: as many feasible pairs as possible, and of those the greatest E.
-
-    To stay without a match costs more than all that could be gained elsewhere by it.
+def match(score: jax.Array, candidate: jax.Array, threshold: float, rule: str) -> jax.Array:
+    """Assigns masks to rows, over the pairs whose E reaches the threshold.
 
     Args:
         score: ``[q n]``, E of Eq. 12.
-        feasible: ``[q n]`` bool.
-        best: the greatest value E can take, the number of its terms.
+        candidate: ``[q n]`` bool, where both the mask and the row exist.
+        threshold: the least feasible E.
+        rule: "score" maximises the sum of E - threshold over the pairs; "count" takes as many
+            pairs as possible, and of those the greatest E.
 
     Returns:
         ``[q]`` int32 row; -1 where a mask has no match.
     """
     q, n = score.shape
-    unmatched = 2.0 * q * best
-    cost = jnp.where(feasible, best - score, jnp.inf)
+    feasible = candidate & (score >= threshold)
+    cost = jnp.where(feasible, threshold - score, jnp.inf)
+    alone = _cost_of_staying_alone(cost, rule)
     # Few rows are feasible in a view of a large scene: then the solver sees only those.
     few = min(n, 2 * q)
     used = jnp.any(feasible, axis=0)
     column = jnp.argsort(~used, stable=True)[:few].astype(jnp.int32)
 
     def over_few() -> jax.Array:
-        choice = assign(cost[:, column], unmatched)
+        choice = assign(cost[:, column], alone)
         return jnp.where(choice >= 0, column[choice], -1)
 
-    return jax.lax.cond(jnp.sum(used) <= few, over_few, lambda: assign(cost, unmatched))
+    return jax.lax.cond(jnp.sum(used) <= few, over_few, lambda: assign(cost, alone))
+
+
+def _cost_of_staying_alone(cost: jax.Array, rule: str) -> float | jax.Array:
+    if rule == "score":
+        return 0.0
+    if rule == "count":  # More than all that the others could gain by it.
+        return 1.0 - len(cost) * jnp.min(cost, initial=0.0)
+    raise ValueError(f"online.assignment is 'score' or 'count', not {rule!r}")

@@ -77,8 +77,8 @@ def step(
     overlap = view_iou(attended, index_map)
     score = match_scores(merged, state.bank, terms, online.box_margin, overlap)
     in_use = jnp.arange(state.bank.capacity) < state.num_rows
-    feasible = (score >= match_threshold(config, terms)) & merged.valid[:, None] & in_use[None]
-    matched = match(score, feasible, best=len(terms))
+    candidate = merged.valid[:, None] & in_use[None]
+    matched = match(score, candidate, match_threshold(config, terms), online.assignment)
     rows, is_new = allocate_rows(matched, merged.valid, state.num_rows)
 
     keyed = attended & point_valid.reshape(1, -1)

@@ -26,7 +26,8 @@ class Instance:
         score: 0..1, as `SegmentedScene.scores`.
         query: ``[d]``, the running mean of its refined queries.
         observations: frames in which it was seen.
-        first_frame, last_frame: in which it was seen, counting from 0.
+        first_frame: in which it was seen, counting from 0.
+        last_frame: in which it was seen.
     """
 
     id: int
@@ -53,7 +54,8 @@ class SegmentedScene:
         tokens: ``[n s]``.
         boxes: ``[n 2 3]`` in the world frame.
         observations: ``[n]`` int32, frames in which it was seen.
-        first_frame, last_frame: ``[n]`` int32, counting from 0.
+        first_frame: ``[n]`` int32, in which it was seen, counting from 0.
+        last_frame: ``[n]`` int32, in which it was seen.
         online_ids: ``[n]`` int32, the id each had in ``FrameResult.id_map``, where ids also go to
             what was seen too rarely to stay.
     """

@@ -21,7 +21,8 @@ class Bank:
         boxes: ``[n 2 3]`` in the world frame, union over frames; empty until a point is seen.
         observations: ``[n]`` int32, frames in which the instance was seen.
         score_sum: ``[n]``, sum over those frames of the 2D mask score.
-        first_frame, last_frame: ``[n]`` int32, counting from 0; -1 where blank.
+        first_frame: ``[n]`` int32, counting from 0; -1 where blank.
+        last_frame: ``[n]`` int32, likewise.
     """
 
     queries: jax.Array

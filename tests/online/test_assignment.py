@@ -34,6 +34,13 @@ def test_least_total_on_tied_costs(cost, alone):
     np.testing.assert_allclose(total(cost, choice, alone), least(cost, alone), rtol=1e-6)
 
 
+@given(costs, st.sampled_from([0.5, 1.0]))
+def test_costs_may_be_negative(cost, alone):
+    choice = np.asarray(run(cost - 1, alone=alone - 1))
+    expected = least(cost - 1, alone - 1)
+    np.testing.assert_allclose(total(cost - 1, choice, alone - 1), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("q, n, common", [(32, 64, 8), (64, 16, 16), (48, 48, 47)])
 def test_rivals_for_few_columns(q, n, common):
     """More rows than columns that any of them can have: bidding alone would not end."""
@@ -43,6 +50,14 @@ def test_rivals_for_few_columns(q, n, common):
     choice = np.asarray(run(cost, alone=100.0))
     assert (choice >= 0).sum() == min(q, common)
     np.testing.assert_allclose(total(cost, choice, 100.0), least(cost, 100.0), rtol=1e-5)
+
+
+def test_a_tie_with_staying_alone_goes_to_the_column():
+    np.testing.assert_array_equal(run(np.full((3, 2), 5.0, np.float32), alone=5.0) >= 0, [1, 1, 0])
+    # The first row can move over for the second one at no cost.
+    np.testing.assert_array_equal(
+        run(np.array([[1.0, 1.0], [5.0, np.inf]], np.float32), alone=5.0), [1, 0]
+    )
 
 
 def test_staying_alone_is_chosen_where_it_is_cheaper():

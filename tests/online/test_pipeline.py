@@ -9,10 +9,14 @@ from tests.reference.box_room import BoxRoom
 from tests.reference.parity import assert_agree, precision, torch_params
 
 BAND = {"float64": 1e-9, "float32": 1e-4}
+BOX = {"merge_rule": "components", "terms": "query,state,box"}
+# At so low a threshold masks are rivals for a row.
+VIEW = {"merge_rule": "greedy", "terms": "query,state,view", "match_threshold": 1.2}
 
 
 def run_both(config, room, core, frames, dtype):
-    """Yields per frame ours, the twin's and whether a score of the twin lies in the band."""
+    """Yields per frame ours, the twin's, whether a score of the twin lies in the band, and whether
+    the other rule of assignment would match otherwise."""
     step, state = make_step(config, room, core)
     step = jax.jit(step)
     other = twin.Online(
@@ -25,9 +29,11 @@ def run_both(config, room, core, frames, dtype):
     for frame in frames:
         state, result = step(state, frame)
         instance, similarity, id_map, score = other.step(frame)
-        margin = np.abs(score - config.online.match_threshold * terms / 3)
-        doubtful = margin.min(initial=1) < BAND[dtype]
-        yield state, result, other, (instance, similarity, id_map), doubtful
+        threshold = config.online.match_threshold * terms / 3
+        doubtful = np.abs(score - threshold).min(initial=1) < BAND[dtype]
+        rules = (twin.assign(score, score >= threshold, threshold, r) for r in ("score", "count"))
+        contested = not np.array_equal(*rules)
+        yield state, result, other, (instance, similarity, id_map), doubtful, contested
 
 
 def assert_same_memory(state, other, tolerance):
@@ -56,23 +62,25 @@ def assert_same_memory(state, other, tolerance):
 
 
 @pytest.mark.parametrize(
-    "dtype, rule, tokens, terms",
+    "dtype, tokens, online",
     [
-        ("float64", "components", 7, "query,state,box"),
-        ("float32", "components", 7, "query,state,box"),
-        ("float64", "greedy", 0, "query,state,view"),
+        ("float64", 7, BOX),
+        ("float32", 7, BOX),
+        ("float64", 0, VIEW | {"assignment": "score"}),
+        ("float64", 0, VIEW | {"assignment": "count"}),
     ],
 )
-def test_sequence_matches_the_twin(config, dtype, rule, tokens, terms):
-    config.online.merge_rule = rule
-    config.online.terms = terms
+def test_sequence_matches_the_twin(config, dtype, tokens, online):
+    config.online.update(online)
     with precision(dtype) as tolerance:
         room = BoxRoom(dtype=np.dtype(dtype).type, state_tokens=tokens, frames_per_turn=9)
         core = make_core(config, room, dtype)
         frames = [worsen(room.frame(i), i) for i in range(12)]
         frames.insert(5, without_masks(room.frame(5)))
-        compared = merged = matched = 0
-        for state, result, other, expected, doubtful in run_both(config, room, core, frames, dtype):
+        compared = merged = matched = contested = 0
+        for state, result, other, expected, doubtful, rule_matters in run_both(
+            config, room, core, frames, dtype
+        ):
             instance, similarity, id_map = expected
             if doubtful and not np.array_equal(result.instance, instance):
                 break
@@ -83,10 +91,12 @@ def test_sequence_matches_the_twin(config, dtype, rule, tokens, terms):
             assert_same_memory(state, other, tolerance)
             merged += len(instance[instance >= 0]) - len(set(instance[instance >= 0]))
             matched += (similarity > 0).sum()
+            contested += rule_matters
         # The comparison is worth something: it went on to the end, with merges and matches.
         assert compared >= 9
         assert merged > 5
         assert matched > 20
+        assert contested or online is BOX
 
 
 def test_a_frame_without_masks_changes_the_counter_only(loop, room):

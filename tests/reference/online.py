@@ -84,13 +84,16 @@ def merge_greedy(queries, valid, threshold):
     return group
 
 
-def assign(score, feasible):
-    """Most feasible pairs, then greatest total: SciPy with a large finite cost."""
+def assign(score, feasible, threshold, rule):
+    """SciPy, where an infeasible pair stands for none: it costs nothing, or more than all others.
+
+    Not quite nothing: E at the threshold is feasible.
+    """
     q, n = score.shape
     if not n:
         return np.full(q, -1)
-    large = 1e4
-    rows, columns = linear_sum_assignment(np.where(feasible, -score, large))
+    alone = {"score": 1e-9, "count": 1e4}[rule]
+    rows, columns = linear_sum_assignment(np.where(feasible, threshold - score, alone))
     match = np.full(q, -1)
     for i, j in zip(rows, columns, strict=True):
         if feasible[i, j]:
@@ -182,8 +185,8 @@ class Online:
             [[self._energy(new, i, shown) for i in range(len(self.rows))] for new in seen]
         )
         score = score.reshape(len(seen), len(self.rows))
-        feasible = score >= online.match_threshold * len(self._terms()) / 3
-        matched = assign(score, feasible)
+        threshold = online.match_threshold * len(self._terms()) / 3
+        matched = assign(score, score >= threshold, threshold, online.assignment)
         instance, similarity = np.full(len(masks), -1), np.zeros(len(masks))
         points = patch_points(frame.points, frame.confidence, grid)
         for i, members in enumerate(groups):

@@ -156,8 +156,12 @@ class OnlineTwin:
     def _assign(self, seen: Seen) -> Tensor:
         """Rows of the groups ``[q]``: matched, new, or -1 where there is no group."""
         score, valid = seen.score[:, : self.bank.count].cpu(), seen.valid.cpu()
-        feasible = (score >= self.config.online.match_threshold) & valid[:, None]
-        pairs = linear_sum_assignment(torch.where(feasible, -score, 1e4).numpy())
+        online = self.config.online
+        feasible = (score >= online.match_threshold) & valid[:, None]
+        # An infeasible pair stands for none.
+        alone = {"score": 1e-9, "count": 1e4}[online.assignment]
+        gain = score - online.match_threshold
+        pairs = linear_sum_assignment(torch.where(feasible, -gain, alone).numpy())
         mask, row = (torch.from_numpy(x) for x in pairs)
         matched = torch.full(valid.shape, -1)
         matched[mask] = torch.where(feasible[mask, row], row, -1)
