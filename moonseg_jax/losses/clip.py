@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from moonseg_jax.geometry import area_pool, pool_points
 from moonseg_jax.losses.distillation import dist_loss
+from moonseg_jax.losses.merging import merge_loss
 from moonseg_jax.losses.segmentation import seg_loss, xseg_loss
 from moonseg_jax.memory.index import clip_index_maps, gather_context
 from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage
@@ -21,11 +22,12 @@ def clip_loss(
     image_size: tuple[int, int],
     targets: jax.Array | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """``w_seg·L_seg + w_dist·L_dist + w_xseg·L_xseg`` of one clip; a batch by ``vmap``.
+    """The weighted sum of L_seg, L_dist, L_xseg and L_merge of one clip; a batch by ``vmap``.
 
-    Each term is the mean over the clip's frames that have it: L_seg those with a valid query,
-    L_xseg those with a valid query and a patch in M_ind, L_dist all. A term of weight zero is not
-    computed. L_xseg reads the final bank, of which a frame's index map names earlier rows only.
+    Each term is the mean over the clip's frames that have it: L_seg and L_merge those with a valid
+    query, L_xseg those with a valid query and a patch in M_ind, L_dist all. A term of weight zero
+    is not computed. L_xseg reads the final bank, of which a frame's index map names earlier rows
+    only.
 
     Args:
         core: η, φ, ψ.
@@ -36,9 +38,9 @@ def clip_loss(
             are not the masks they are made from.
 
     Returns:
-        The total ``[]``, and scalars: ``seg``, ``dist``, ``xseg`` (unweighted; zero where not
-        computed), ``valid_queries`` (in the clip) and ``context_share`` (of the patches, in
-        M_ind; zero where nothing needs the index maps).
+        The total ``[]``, and scalars: ``seg``, ``dist``, ``xseg``, ``merge`` (unweighted; zero
+        where not computed), ``valid_queries`` (in the clip) and ``context_share`` (of the patches,
+        in M_ind; zero where nothing needs the index maps).
     """
     weights = config.loss
     grid = (clip.features_3d.shape[1], clip.features_3d.shape[2])
@@ -54,7 +56,7 @@ def clip_loss(
 
     has_query, in_context = jnp.any(valid, axis=-1), jnp.any(seen, axis=-1)
     zero = jnp.zeros((), queries.dtype)
-    terms = {"seg": zero, "dist": zero, "xseg": zero}
+    terms = {"seg": zero, "dist": zero, "xseg": zero, "merge": zero}
     if weights.seg:
         target = area_pool(goals, _target_size(clip, image_size, weights.target_stride))
         loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.seg_logits))
@@ -68,6 +70,9 @@ def clip_loss(
         loss = jax.vmap(partial(xseg_loss, logits=core.xseg_logits))
         per_frame = loss(context, in_context, queries, mask_coverage(goals, grid), valid)
         terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
+    if weights.merge:
+        per_frame = jax.vmap(merge_loss)(queries, mask_coverage(goals, grid), valid)
+        terms["merge"] = _frame_mean(per_frame, has_query)
 
     total = sum((weights[name] * value for name, value in terms.items()), zero)
     counts = {"valid_queries": jnp.sum(valid), "context_share": jnp.mean(in_context)}

@@ -15,7 +15,7 @@ from moonseg_jax.structs import InputError, SceneInfo
 from moonseg_jax.train.setup import new_core
 from moonseg_jax.train.workdir import flat_fields
 
-LOSSES = ("seg", "dist", "xseg")
+LOSSES = ("seg", "dist", "xseg", "merge")
 OPTIMIZER = (
     "learning_rate",
     "final_learning_rate",

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from moonseg_jax.losses import dist_loss, seg_loss, xseg_loss
+from moonseg_jax.losses import dist_loss, merge_loss, seg_loss, xseg_loss
+from moonseg_jax.losses.merging import pairs
 from moonseg_jax.losses.segmentation import binary_cross_entropy
 from tests.reference import losses as twin
 from tests.reference.parity import assert_agree, precision, to_torch
@@ -44,6 +45,33 @@ def test_seg_loss_agrees_with_the_twin(logits, dtype):
             (features, queries, target),
             tolerance,
         )
+
+
+def some_goals():
+    """Two parts of one object, two others apart, a part of the last, and a mask that is not one."""
+    goals = np.zeros((6, P))
+    goals[:2, :4], goals[2, 4:6], goals[3:5, 6:], goals[4, 9:] = 0.9, 1, 0.7, 0
+    return goals
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_merge_loss_agrees_with_the_twin(dtype):
+    with precision(dtype) as tolerance:
+        queries = jnp.asarray(np.random.default_rng(1).normal(size=(6, D)), dtype)
+        goals, valid = some_goals().astype(dtype), np.arange(6) != 5
+        agree(
+            lambda q: merge_loss(q, goals, valid),
+            lambda q: twin.merge_loss(q, to_torch(goals), to_torch(valid)),
+            (queries,),
+            tolerance,
+        )
+
+
+def test_merge_loss_counts_pairs_of_one_object_and_of_two():
+    same, other = pairs(jnp.asarray(some_goals()), np.arange(6) != 5)
+    assert np.argwhere(np.triu(same)).tolist() == [[0, 1]]
+    apart = [[0, 2], [0, 3], [0, 4], [1, 2], [1, 3], [1, 4], [2, 3], [2, 4]]
+    assert np.argwhere(np.triu(other)).tolist() == apart
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -1,5 +1,7 @@
 """The losses in plain PyTorch, and the clip's objective with the memory as a list of queries."""
 
+import itertools
+
 import numpy as np
 import torch
 from torch.nn import functional
@@ -41,6 +43,23 @@ def xseg_loss(context, in_context, queries, coverage, valid, logits="dot"):
     if not (valid.any() and in_context.any()):
         return torch.zeros((), dtype=queries.dtype)
     return bce(product(context[in_context], queries[valid], logits), coverage[valid][:, in_context])
+
+
+def merge_loss(queries, goals, valid):
+    """Pair by pair; a goal is the ``[p]`` share of each patch that a query should cover."""
+    same, other = [], []
+    for i, j in itertools.permutations(range(len(queries)), 2):
+        if not (valid[i] and valid[j]):
+            continue
+        cosine = functional.cosine_similarity(queries[i], queries[j], dim=0, eps=1e-12)
+        logit = 10 * (cosine - 0.5)
+        areas = (goals[i] ** 2).sum(), (goals[j] ** 2).sum()
+        if ((goals[i] - goals[j]) ** 2).sum() <= 0.01 * sum(areas):
+            same.append(bce(logit, torch.ones_like(logit)))
+        if (goals[i] * goals[j]).sum() < 0.1 * min(areas):
+            other.append(bce(logit, torch.zeros_like(logit)))
+    means = [torch.stack(x).mean() for x in (same, other) if x]
+    return sum(means, torch.zeros((), dtype=queries.dtype)) / 2
 
 
 def unpack(planes):
@@ -116,7 +135,7 @@ def clip_loss(params, clip, config, image_size, dtype):
         frames.append((F, f3, f2, q, valid, index))
 
     bank = torch.stack(bank)
-    seg, dist, xseg = [], [], []
+    seg, dist, xseg, merge = [], [], [], []
     for t, (F, f3, f2, q, valid, index) in enumerate(frames):
         psi = models.reference(params, model, F)
         flat = [x.reshape(-1, x.shape[-1]) for x in (f3, f2)]
@@ -124,6 +143,7 @@ def clip_loss(params, clip, config, image_size, dtype):
         if valid.any():
             target = torch.tensor(pool(masks[t], size))
             seg.append(seg_loss(psi, q, target, valid, grid, model.seg_logits))
+            merge.append(merge_loss(q, coverage[t], valid))
         if valid.any() and index.any():
             context, present = memory.gather_context(index, bank)
             present = torch.tensor(present)
@@ -131,6 +151,6 @@ def clip_loss(params, clip, config, image_size, dtype):
     zero = torch.zeros((), dtype=dtype)
     terms = {
         name: torch.stack(x).mean() if x else zero
-        for name, x in (("seg", seg), ("dist", dist), ("xseg", xseg))
+        for name, x in (("seg", seg), ("dist", dist), ("xseg", xseg), ("merge", merge))
     }
     return sum(config.loss[name] * value for name, value in terms.items()), terms
