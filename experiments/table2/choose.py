@@ -11,7 +11,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from experiments.table2.rows import ROWS, add_data_flags, open_dataset, run_row, settings_of
+from experiments.dataset import open_dataset, run_script, settings_of
+from experiments.table2.rows import ROWS, add_flags, run_row
 from moonseg_jax.eval import pool_scores
 
 TRIED = {
@@ -22,7 +23,7 @@ TRIED = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_data_flags(parser)
+    add_flags(parser)
     parser.add_argument("--rows", nargs="+", required=True, choices=list(ROWS))
     parser.add_argument("--out", type=Path, required=True, help="JSON, fields by row")
     args = parser.parse_args()
@@ -48,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

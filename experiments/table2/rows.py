@@ -2,20 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.dataset import add_data_flags, results_in, settings_of
 from moonseg_cli.scoring import score_scenes
 from moonseg_cli.segment import core_for, segment_cache
 from moonseg_jax.cache import CacheReader
-from moonseg_jax.eval import (
-    PROTOCOLS,
-    Dataset,
-    EvalSettings,
-    SceneScore,
-    find_dataset,
-    place_of,
-)
+from moonseg_jax.eval import Dataset, SceneScore, place_of
 
 WEIGHTS = ("refinement", "distillation", "memory")
 
@@ -26,14 +20,14 @@ class Row:
 
     Attributes:
         name: in the table.
-        paper: AP on ScanNet200 in the paper, in 0..1.
+        paper: AP, AP50, AP25 on ScanNet200 in the paper, in percent.
         weights: which of `WEIGHTS` it needs; None: queries are mean features.
         fields: of the configuration that make the row.
         state: whether the term of the state distribution token is in Eq. 12.
     """
 
     name: str
-    paper: float
+    paper: tuple[float, float, float]
     weights: str | None = None
     fields: tuple[str, ...] = ()
     state: bool = False
@@ -44,43 +38,26 @@ class Row:
         return self.name.replace("+ ", "").replace(" ", "_")
 
 
+# Source: arXiv 2512.15577, Table 2.
 ROWS = {
     row.name: row
     for row in (
-        Row("F2d", 0.072, fields=("model.sources=2d",)),
-        Row("F3d", 0.064, fields=("model.sources=3d",)),
-        Row("F2d and F3d", 0.081),
-        Row("+ refinement", 0.125, "refinement"),
-        Row("+ distillation", 0.135, "distillation"),
-        Row("+ memory", 0.159, "memory"),
-        Row("+ state token", 0.167, "memory", state=True),
+        Row("F2d", (7.2, 19.6, 43.7), fields=("model.sources=2d",)),
+        Row("F3d", (6.4, 17.5, 41.1), fields=("model.sources=3d",)),
+        Row("F2d and F3d", (8.1, 19.7, 42.3)),
+        Row("+ refinement", (12.5, 27.7, 46.6), "refinement"),
+        Row("+ distillation", (13.5, 29.3, 48.5), "distillation"),
+        Row("+ memory", (15.9, 32.8, 49.4), "memory"),
+        Row("+ state token", (16.7, 33.3, 50.0), "memory", state=True),
     )
 }
 
 
-def add_data_flags(parser: argparse.ArgumentParser) -> None:
-    """Paths and definition of the numbers, as `moonseg eval` has them."""
-    parser.add_argument("--protocol", default="folder", choices=list(PROTOCOLS))
-    parser.add_argument("--caches", required=True, help="root, or a path with {scene}")
-    parser.add_argument("--ground-truth", required=True, help="root, or a path with {scene}")
-    parser.add_argument("--recordings", help="root, or a path with {scene}")
-    parser.add_argument("--scenes", type=Path, help="file with a scene a line")
-    parser.add_argument("--gt-mode", default="onlineanyseg")
-    parser.add_argument("--association", default="gt", choices=["gt", "sim3"])
-    parser.add_argument("--workers", type=int, default=0, help="processes that score")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The scenes, and weights of the rows."""
+    add_data_flags(parser)
     for name in WEIGHTS:
         parser.add_argument(f"--{name}", help=f"weights of the row '+ {name}': file or workdir")
-
-
-def open_dataset(args: argparse.Namespace) -> Dataset:
-    """The scenes, all with caches; results take the caches' place later."""
-    places = args.caches, args.ground_truth, args.recordings
-    return find_dataset(PROTOCOLS[args.protocol], *places, listed=args.scenes)
-
-
-def settings_of(args: argparse.Namespace) -> EvalSettings:
-    """How results are scored."""
-    return EvalSettings(args.gt_mode, args.association)
 
 
 def why_not(row: Row, args: argparse.Namespace, dataset: Dataset) -> str | None:
@@ -100,19 +77,17 @@ def run_row(
 
     Args:
         row: what to run.
-        args: of `add_data_flags`.
+        args: of `add_flags`.
         dataset: of `open_dataset`.
         fields: ``group.field=value`` on top of the row's own.
         out: folder of the results, one a scene.
     """
     checkpoint = getattr(args, row.weights) if row.weights else "none"
-    results = []
     for scene in dataset.scenes:
         cache = place_of(args.caches, scene.scene)
         words = overrides_of(row, checkpoint, cache, fields)
         segment_cache(cache, out / scene.scene, checkpoint, words)
-        results.append(replace(scene, predictions=out / scene.scene))
-    return list(score_scenes(results, settings_of(args), args.workers))
+    return list(score_scenes(results_in(out, dataset).scenes, settings_of(args), args.workers))
 
 
 def overrides_of(row: Row, checkpoint: str, cache: Path, fields: Sequence[str]) -> list[str]:

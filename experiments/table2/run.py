@@ -11,14 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.table2.rows import (
-    ROWS,
-    add_data_flags,
-    open_dataset,
-    run_row,
-    settings_of,
-    why_not,
-)
+from experiments.dataset import definition_below, open_dataset, run_script, settings_of
+from experiments.table2.rows import ROWS, add_flags, run_row, why_not
 from moonseg_jax.eval import bootstrap, describe_dataset, interval, pool_scores
 
 APS = ("ap", "ap50", "ap25")
@@ -27,7 +21,7 @@ SAMPLES = 2000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_data_flags(parser)
+    add_flags(parser)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--fields", type=Path, help="JSON by row, as experiments.table2.choose has")
     parser.add_argument("--out", type=Path, required=True)
@@ -50,7 +44,7 @@ def main() -> None:
         draws = bootstrap([score.overlaps for score in scores], samples=SAMPLES)
         record = {
             "row": row.name,
-            "paper_ap": row.paper,
+            "paper": row.paper,
             "checkpoint": scores[0].record["checkpoint"],
             "fields": [*row.fields, *own],
             "interval": {name: interval(draws[name]) for name in APS},
@@ -69,7 +63,7 @@ def main() -> None:
 
 
 def markdown(table: dict[str, Any]) -> str:
-    """Rows with 95 % intervals over scenes, and the paper's AP beside them."""
+    """Rows with 95 % intervals over scenes, the paper's beside them, and their definition."""
     lines = [
         "| | AP | AP50 | AP25 | AP less the row above | paper, ScanNet200 |",
         "|---|---|---|---|---|---|",
@@ -77,10 +71,11 @@ def markdown(table: dict[str, Any]) -> str:
     for above, row in zip([None, *table["rows"]], table["rows"], strict=False):
         cells = [f"{100 * row[m]:.1f} {_percent(row['interval'][m])}" for m in APS]
         less = f"{100 * (row['ap'] - above['ap']):+.1f} {_percent(row['step'])}" if above else ""
-        lines.append(
-            f"| {row['row']} | {' | '.join(cells)} | {less} | {100 * row['paper_ap']:.1f} |"
-        )
+        paper = " / ".join(f"{ap:.1f}" for ap in row["paper"])
+        lines.append(f"| {row['row']} | {' | '.join(cells)} | {less} | {paper} |")
     lines += [f"| {name} | left out: {why} |||||" for name, why in table["skipped"].items()]
+    if table["rows"]:
+        lines += definition_below(table["rows"], table["dataset"])
     return "\n".join(lines) + "\n"
 
 
@@ -89,4 +84,4 @@ def _percent(bounds: tuple[float, float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -15,7 +15,7 @@ from moonseg_jax.eval.predictions import (
     write_predictions,
 )
 from moonseg_jax.eval.protocols import PROTOCOLS, Protocol
-from moonseg_jax.eval.report import describe_dataset, format_metrics
+from moonseg_jax.eval.report import definition_of, describe_dataset, format_metrics
 from moonseg_jax.eval.settings import EvalSettings
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "bootstrap",
     "check_writable",
     "count_overlaps",
+    "definition_of",
     "describe_dataset",
     "evaluate",
     "export_predictions",

@@ -13,6 +13,18 @@ from moonseg_jax.eval.votes import VertexVotes
 ASSOCIATIONS = ("gt", "sim3")
 DEPTH_TOLERANCE = 0.04  # Metres: a vertex this close to the measured surface is visible.
 RADIUS = 0.10  # Metres, Protocol B.
+_SIMILARITY = (
+    "a similarity between the camera centres{}, then every vertex takes the instance of the "
+    f"nearest point within {RADIUS:g} m"
+)
+# What each `protocol` of a result does, for people.
+ASSOCIATED = {
+    "gt": f"vertices within {DEPTH_TOLERANCE:g} m of the measured depth of a frame vote for the "
+    "instance of their pixel, or for none",
+    "sim3": _SIMILARITY.format(""),
+    "sim3+icp": _SIMILARITY.format(", refined on the points"),
+    "vertices": "the masks came on the vertices",
+}
 
 
 def associate(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from moonseg_jax.eval.ap import THRESHOLDS, average_precision
-from moonseg_jax.eval.associate import associate
+from moonseg_jax.eval.associate import ASSOCIATED, associate
 from moonseg_jax.eval.foreign import read_mask_predictions
 from moonseg_jax.eval.ground_truth import VOID, GroundTruth, load_ground_truth
 from moonseg_jax.eval.overlaps import SceneOverlaps, count_overlaps
@@ -104,16 +104,17 @@ def pool_scores(scores: Sequence[SceneScore], settings: EvalSettings) -> dict[st
 
     Returns:
         JSON-serialisable: ``ap``, ``ap50``, ``ap25`` in 0..1 with constant scores (None without
-        ground truth), the same under ``ranked``, how they were made (``protocol``, ``gt_mode``,
-        ``score_rule``, ``thresholds``, ``min_vertices``, ``void``), and ``scenes``, one object
-        each.
+        ground truth), the same under ``ranked``, how they were made (``protocol``,
+        ``association``, ``gt_mode``, ``score_rule``, ``thresholds``, ``min_vertices``, ``void``),
+        and ``scenes``, one object each.
     """
     tables = [score.overlaps for score in scores]
-    protocols = {score.record["protocol"] for score in scores}
+    protocols = sorted({score.record["protocol"] for score in scores} - {None})
     return {
         **_numbers(tables, settings.thresholds, "constant"),
         "ranked": _numbers(tables, settings.thresholds, "ranked"),
-        "protocol": ", ".join(sorted(p for p in protocols if p)),
+        "protocol": ", ".join(protocols),
+        "association": "; ".join(ASSOCIATED[protocol] for protocol in protocols),
         "gt_mode": settings.gt_mode,
         "score_rule": "constant",
         "thresholds": [round(float(t), 2) for t in THRESHOLDS[settings.thresholds]],

@@ -39,7 +39,8 @@ class Predictions:
         tokens: ``[N s]`` float32; ``s`` may be 0.
         boxes: ``[N 2 3]`` float32.
         observations: ``[N]`` int32, frames each was seen in.
-        first_frame, last_frame: ``[N]`` int32.
+        first_frame: ``[N]`` int32.
+        last_frame: ``[N]`` int32.
         T_world_from_cam: ``[t 4 4]`` float32.
         intrinsics: ``[t 3 3]`` float32, of the processed image.
         cache: path of the cache it was made from; empty where there was none.

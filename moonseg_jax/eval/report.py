@@ -7,6 +7,16 @@ from moonseg_jax.eval.protocols import departures
 from moonseg_jax.eval.settings import EvalSettings
 
 AP_NAMES = ("ap", "ap50", "ap25")
+# What a result tells of how it was made, as `score_scene` records it.
+_MADE = {
+    "stride": "stride",
+    "geometry": "geometry",
+    "poses": "poses",
+    "semantics": "features",
+    "masks": "masks",
+    "checkpoint": "weights",
+    "min_observations": "least observations",
+}
 _NAMED = 5  # So many scenes are named.
 
 
@@ -44,19 +54,32 @@ def format_metrics(metrics: dict[str, Any]) -> str:
         lines.append(f"{'all scenes':{width}} {_row(metrics)}{_counts(total)}")
     if dataset and dataset["paper"]:
         lines.append(f"{'MoonSeg3R (paper)':{width}} {_three(dataset['paper'])} |")
-    lines += _definition(metrics)
-    return "\n".join(lines + (_of_dataset(dataset) if dataset else []))
+    return "\n".join(lines + definition_of(metrics))
 
 
-def _definition(metrics: dict[str, Any]) -> list[str]:
-    thresholds = metrics["thresholds"]
+def definition_of(metrics: dict[str, Any]) -> list[str]:
+    """All that another number must have in common with these to be compared, a line each."""
+    thresholds, dataset = metrics["thresholds"], metrics.get("dataset")
     return [
         f"protocol {metrics['protocol']}, gt mode {metrics['gt_mode']}, "
         f"IoU {thresholds[0]:.2f}-{thresholds[-1]:.2f} ({len(thresholds)} thresholds), at least "
         f"{metrics['min_vertices']} vertices; the first three columns score every prediction 1.0",
+        f"association: {metrics['association']}",
         f"void: {metrics['void']}; and instances too small: a prediction that matches nothing is "
         "ignored where more than the threshold's share of it is void",
+        f"results: {_made(metrics['scenes'])}",
+        *(_of_dataset(dataset) if dataset else []),
     ]
+
+
+def _made(scenes: list[dict[str, Any]]) -> str:
+    """What was segmented, and with what; scenes that differ are told apart by commas."""
+    values = {
+        name: {str(scene[key]) for scene in scenes if scene.get(key) is not None}
+        for key, name in _MADE.items()
+    }
+    told = [f"{name} {', '.join(sorted(found))}" for name, found in values.items() if found]
+    return "; ".join(told) or "they do not say how they were made"
 
 
 def _of_dataset(dataset: dict[str, Any]) -> list[str]:

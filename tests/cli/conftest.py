@@ -11,6 +11,7 @@ from bridges.backbones.yolov8_seg import random_network
 from experiments.bridges.random_weights import published_tensors
 from moonseg_cli.main import main
 from moonseg_jax.rooms import NO_CORRUPTION, write_room
+from tests.eval.trees import SCANNET, SCENENN, shorter_room, write_scannet, write_scenenn
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +72,33 @@ def found_weights(tiny_weights, monkeypatch):
     monkeypatch.setattr(checkpoint, "DPT_512", TINY_DPT)
     monkeypatch.setenv("MOONSEG_WEIGHTS", str(tiny_weights))
     return tiny_weights
+
+
+@pytest.fixture(scope="session")
+def rooms(pristine, tmp_path_factory):
+    """The rendered room, and a recording of it that ends early."""
+    folder = tmp_path_factory.mktemp("rooms")
+    return pristine / "room", shorter_room(pristine / "room", folder / "short", 3)
+
+
+@pytest.fixture(scope="session")
+def scannet(rooms, tmp_path_factory):
+    """ScanNet in little, and ``results/`` of its two scenes."""
+    root = tmp_path_factory.mktemp("scannet")
+    return run_line(root, write_scannet(root, rooms), SCANNET)
+
+
+@pytest.fixture(scope="session")
+def scenenn(rooms, tmp_path_factory):
+    """SceneNN in little, and ``results/``."""
+    root = tmp_path_factory.mktemp("scenenn")
+    return run_line(root, write_scenenn(root, rooms), SCENENN)
+
+
+def run_line(root, source, scenes):
+    masks = f"--masks={root}/masks/{{scene}}"
+    assert main(["cache", f"--source={source}", masks, f"--out={root}/caches"]) == 0
+    for scene in scenes:
+        words = [f"--cache={root}/caches/{scene}", f"--out={root}/results/{scene}"]
+        assert main(["segment", "--checkpoint=none", *words]) == 0
+    return root

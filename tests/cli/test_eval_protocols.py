@@ -3,41 +3,9 @@
 import json
 import shutil
 
-import pytest
-
 from moonseg_cli import scoring
 from moonseg_cli.main import main
-from tests.eval.trees import SCANNET, SCENENN, shorter_room, write_scannet, write_scenenn
-
-
-@pytest.fixture(scope="module")
-def rooms(pristine, tmp_path_factory):
-    """The rendered room, and a recording of it that ends early."""
-    folder = tmp_path_factory.mktemp("rooms")
-    return pristine / "room", shorter_room(pristine / "room", folder / "short", 3)
-
-
-@pytest.fixture(scope="module")
-def scannet(rooms, tmp_path_factory):
-    """ScanNet in little, and ``results/`` of its two scenes."""
-    root = tmp_path_factory.mktemp("scannet")
-    return run_line(root, write_scannet(root, rooms), SCANNET)
-
-
-@pytest.fixture(scope="module")
-def scenenn(rooms, tmp_path_factory):
-    """SceneNN in little, and ``results/``."""
-    root = tmp_path_factory.mktemp("scenenn")
-    return run_line(root, write_scenenn(root, rooms), SCENENN)
-
-
-def run_line(root, source, scenes):
-    masks = f"--masks={root}/masks/{{scene}}"
-    assert main(["cache", f"--source={source}", masks, f"--out={root}/caches"]) == 0
-    for scene in scenes:
-        words = [f"--cache={root}/caches/{scene}", f"--out={root}/results/{scene}"]
-        assert main(["segment", "--checkpoint=none", *words]) == 0
-    return root
+from tests.eval.trees import SCANNET
 
 
 def score(capsys, *words):

@@ -39,7 +39,7 @@ def test_rows_are_run_or_named(data, tmp_path, monkeypatch, capsys):
     }
     only, both = table["rows"]
     assert only["fields"] == ["model.sources=2d", "online.merge_threshold=0.5"]
-    assert (only["paper_ap"], only["step"], both["fields"]) == (0.072, None, [])
+    assert (only["paper"][0], only["step"], both["fields"]) == (7.2, None, [])
     # One scene is drawn again and again.
     assert both["interval"]["ap"] == pytest.approx([both["ap"]] * 2)
     assert both["step"] == pytest.approx([both["ap"] - only["ap"]] * 2)

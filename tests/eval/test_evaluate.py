@@ -54,6 +54,8 @@ def test_scenes_are_pooled(truth, recording, tmp_path):
     assert metrics["protocol"] == "gt, vertices"
     text = format_metrics(metrics)
     assert "all scenes" in text and "planes" in text and "60.0" in text
+    assert "vote for the instance of their pixel" in text and "came on the vertices" in text
+    assert "results: stride 10; geometry sensor; poses sensor; features" in text
 
 
 def test_no_ground_truth_is_null_not_nan(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from moonseg_cli.eval import add_arguments
 from moonseg_jax.eval import PROTOCOLS, EvalSettings, describe_dataset, format_metrics
 from moonseg_jax.eval.ap import THRESHOLDS
-from moonseg_jax.eval.associate import ASSOCIATIONS
+from moonseg_jax.eval.associate import ASSOCIATED, ASSOCIATIONS
 from moonseg_jax.eval.datasets import MISSING, Dataset, SceneFiles
 from moonseg_jax.eval.ground_truth import GT_MODES, VOID
 from moonseg_jax.eval.protocols import departures
@@ -23,6 +23,7 @@ def test_the_commands_words_are_the_packages():
         "thresholds": list(THRESHOLDS), "protocol": list(PROTOCOLS), "missing": list(MISSING),
     }  # fmt: skip
     assert set(VOID) == set(GT_MODES)
+    assert set(ASSOCIATED) >= set(ASSOCIATIONS)
 
 
 @pytest.mark.parametrize(("name", "count"), [("scannet200", 312), ("scenenn", 12)])
@@ -59,6 +60,7 @@ def test_the_table_names_what_was_done_about_missing_scenes():
     metrics = {
         **numbers, "ranked": numbers, "protocol": "gt", "gt_mode": "things", "thresholds": [0.5],
         "min_vertices": 100, "void": VOID["things"], "scenes": [record],
+        "association": ASSOCIATED["gt"],
     }  # fmt: skip
     files = SceneFiles("005", Path("a"), Path("b"))
     missing = tuple(f"{i:03d}" for i in range(7))
@@ -66,5 +68,6 @@ def test_the_table_names_what_was_done_about_missing_scenes():
     lost = Dataset(PROTOCOLS["scenenn"], (files,), "the paper's", missing, "skip", ("700",))
     table = format_metrics({**metrics, "dataset": describe_dataset(lost, settings, metrics)})
     for said in ("1 scenes (the paper's), pooled; 7 (000, 001, 002, 003, 004, ...) without",
-                 "left out", "no scene here: 1 (700)", "  14.3   31.4   48.4"):  # fmt: skip
+                 "left out", "no scene here: 1 (700)", "  14.3   31.4   48.4",
+                 "within 0.04 m of the measured", "stride 20; geometry cut3r"):  # fmt: skip
         assert said in table
