@@ -33,8 +33,9 @@ class BridgeConfig:
         rfm: geometry, ``sensor`` or ``cut3r``.
         semantic: ``classical`` or ``dinov3``.
         masks: ``felzenszwalb``, ``fastsam``, ``sam2``, or a folder of label maps.
-        rfm_weights, semantic_weights, mask_weights: a file or folder; empty: where they are
-            usually kept.
+        rfm_weights: a file or folder; empty: where they are usually kept.
+        semantic_weights: likewise.
+        mask_weights: likewise.
         device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
         dtype: of the neural models' matrix products, ``float32`` or ``bfloat16``; ``auto`` is
             bfloat16 on a GPU.

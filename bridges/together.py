@@ -84,7 +84,8 @@ def _start_to_fetch(items: Sequence[Item]) -> Any:
         fetched = {name: _fetch(value) for name, value in values.items()}
         item.told["geometry"] = Geometry(**fetched)
         item.told["semantics"] = _fetch(item.told["semantics"])
-    event = device.Event()
+    # Who waits for it sleeps: the threads of many scenes, spinning, would take the cores away.
+    event = device.Event(blocking=True)
     event.record()
     return event
 

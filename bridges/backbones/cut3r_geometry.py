@@ -78,10 +78,12 @@ class Cut3rGeometry:
             room: the most images, and the most scenes, that will ever come.
         """
         runner = scenes[0].runner
+        rounds = _rounds(scenes)
+        runner.prepare(len(rounds[0]), room[1])
         pixels = normalise_images(images, runner.model.initial_tokens.device)
         tokens = runner.encode(pixels, room[0])
         told: dict[int, Geometry] = {}
-        for members in _rounds(scenes):
+        for members in rounds:
             advanced = _step([scenes[i] for i in members], tokens[members], room[1])
             told |= dict(zip(members, advanced, strict=True))
         return [told[i] for i in range(len(scenes))]

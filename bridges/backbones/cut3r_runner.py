@@ -53,6 +53,26 @@ class Cut3rRunner:
         """As `Cut3r.init_state`."""
         return self.model.init_state(batch)
 
+    def prepare(self, scenes: int, room: int = 1) -> int:
+        """Captures what a step of so many scenes takes, on a GPU, unless that was done.
+
+        Before the first image is encoded, so that it goes through the same graph as all others: the
+        libraries' kernels, and with them the last bits, may be others outside of one.
+
+        Args:
+            scenes: in the step.
+            room: how many will come at most.
+
+        Returns:
+            The batch that the step is padded to.
+        """
+        if not self.on_gpu:
+            return scenes
+        size = _batch_for(scenes, self._steps, room)
+        if size not in self._steps:
+            self._steps[size] = self._capture(size)
+        return size
+
     @torch.no_grad()
     def encode(self, images: Tensor, room: int = 1) -> Tensor:
         """As `Cut3r.encode`; ``room`` is how many images will come at most."""
@@ -77,9 +97,7 @@ class Cut3rRunner:
         """As `Cut3r.step_encoded`; ``room`` is how many scenes will come at most."""
         if not self.on_gpu:
             return self.model.step_encoded(tokens, state, masks, with_attention, update_rule)
-        size = _batch_for(len(tokens), self._steps, room)
-        if size not in self._steps:
-            self._steps[size] = self._capture(size)
+        size = self.prepare(len(tokens), room)
         padded = Cut3rState(*(_pad(getattr(state, f.name), size) for f in fields(state)))
         told, after = self._steps[size].step_encoded(
             _pad(tokens, size), padded, None, with_attention, update_rule
