@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: venv demo test test-slow lint clean
+.PHONY: venv demo test test-slow lint docs clean
 
 demo: $(VENV)/.base  ## render a room, segment it, score it -> out/demo/
 	$(BIN)/moonseg demo --out=out/demo
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev  ## style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+docs: $(VENV)/.docs  ## the site, warnings being errors -> out/site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 venv: $(VENV)/.dev  ## everything a contributor needs
 
 $(VENV)/.base: pyproject.toml constraints.txt
@@ -29,6 +32,10 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.base
 	$(PIP) --editable '.[dev]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 clean:

@@ -35,7 +35,8 @@ class LoadedCore:
     """A core ready to run.
 
     Attributes:
-        graphdef, params: as `moonseg_jax.models.split_core` gives them.
+        graphdef: structure, as `moonseg_jax.models.split_core` gives it.
+        params: parameters, likewise.
         config: the settings that go with it; its fields may be changed before it is used.
         origin: the weights file, or ``none``.
     """

@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""What the documents name exists, and the site shows all of them."""
 
 import re
 from pathlib import Path
@@ -8,18 +8,33 @@ import pytest
 from moonseg_jax.config import default_config
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [
-    "README.md",
-    "CONTRIBUTING.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
-]
+DOCUMENTS = sorted(
+    file.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "examples/*.md", "experiments/*/*.md")
+    for file in ROOT.glob(pattern)
+)
+
+
+def anchors(document):
+    """What a link to each heading of a document is called."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     file = ROOT / document
-    for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
-        assert target.startswith("https://") or (file.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)]+)\)", file.read_text()):
+        if not target.startswith("https://"):
+            path, _, heading = target.partition("#")
+            place = file.parent / path if path else file
+            assert place.exists(), target
+            assert not heading or heading in anchors(place), target
+
+
+def test_every_document_is_in_the_navigation_of_the_site():
+    listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(page for page in listed if not page.startswith("reference/")) == DOCUMENTS
 
 
 def test_table_of_symbols_names_code_that_exists():

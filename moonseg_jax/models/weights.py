@@ -25,8 +25,9 @@ class WeightsInfo:
 
     Attributes:
         model: the fields of `moonseg_jax.config.model_config`.
-        geometry, semantics: ``name``, ``channels`` and ``weights_sha256`` of the backbones whose
-            features it was trained on.
+        geometry: ``name``, ``channels`` and ``weights_sha256`` of the backbone whose features it
+            was trained on.
+        semantics: the same of the other backbone.
         units: ``metre`` or ``scene``, of the training caches.
         extra: whatever else was recorded (recipe, step, code version).
         sha256: of the file.

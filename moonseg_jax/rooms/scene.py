@@ -68,7 +68,8 @@ class Materials:
 
     Attributes:
         pattern: ``[m]`` int32.
-        color_a, color_b: ``[m 3]`` linear albedo, the two colours a pattern mixes.
+        color_a: ``[m 3]`` linear albedo, one of the two colours that a pattern mixes.
+        color_b: ``[m 3]``, the other.
         frequency: ``[m 3]`` pattern cells per metre along each local axis.
         grain: ``[m 3]`` noise cells per pattern cell along each axis.
         emission: ``[m]`` radiance of ``color_a``; > 0 for window panes and lamp shades.
@@ -92,7 +93,8 @@ class Lighting:
         position: ``[l 3]`` centres of the lights, world frame.
         extent: ``[l 3]`` half extents of the lights, metres.
         color: ``[l 3]`` radiant intensity; falls with the distance.
-        ambient_up, ambient_down: ``[3]`` ambient irradiance on surfaces that face up and down.
+        ambient_up: ``[3]`` ambient irradiance on surfaces that face up.
+        ambient_down: ``[3]``, on those that face down.
         white_balance: ``[3]`` gains of the camera's channels, exposure included.
         noise: ``[]`` standard deviation of the sensor noise at mid grey, in 0..1.
     """

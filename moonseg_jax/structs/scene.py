@@ -34,12 +34,14 @@ class SceneInfo:
         scene: name.
         image_size: ``(H, W)`` of the processed image, multiples of ``patch``.
         patch: pixels per side of a patch; the patch grid is ``image_size / patch``.
-        point_stride, mask_stride: pixels of the processed image per cell of pointmap and masks.
+        point_stride: pixels of the processed image per cell of the pointmap.
+        mask_stride: the same of the masks.
         units: ``metre`` or ``scene`` (arbitrary scale).
         poses: ``sensor`` (measured, usable as ground truth) or ``predicted``.
         stride: every how many source frames one was taken.
-        geometry, semantics, masks: the backbones; ``geometry.channels`` = c3,
-            ``semantics.channels`` = c2.
+        geometry: the backbone; its ``channels`` = c3.
+        semantics: the backbone; its ``channels`` = c2.
+        masks: the backbone.
         image_transform: ``(sx, sy, ox, oy)``: source pixel ``(u, v)`` lies at ``(sx·u + ox,
             sy·v + oy)`` in the processed image, pixel centres at +0.5 in both.
         state_tokens: ``s``; 0 where no state attention is stored.
