@@ -1,7 +1,8 @@
 """Table 1 of the paper, for the column beside ours.
 
-Source: arXiv 2512.15577, Table 1. All but OnlineAnySeg-M and MoonSeg3R were given measured depth
-and poses there; OnlineAnySeg-M is OnlineAnySeg on CUT3R's.
+Source: arXiv 2512.15577, Table 1, by way of two transcriptions of it, which agree where both have a
+figure; of MaskClustering and of SceneNN's AP50 and AP25 there was one only. All but OnlineAnySeg-M
+and MoonSeg3R were given measured depth and poses there; OnlineAnySeg-M is OnlineAnySeg on CUT3R's.
 """
 
 from dataclasses import dataclass

@@ -50,7 +50,8 @@ def assert_close(told, expected):
                 assert x is None
                 continue
             assert x.dtype == y.dtype
-            limit = (2e-3 if x.dtype == torch.float16 else 1e-5) * float(y.abs().max())
+            # Batches of another size, and other numbers of threads, add in another order.
+            limit = (2e-3 if x.dtype == torch.float16 else 1e-4) * float(y.abs().max())
             torch.testing.assert_close(x, y, rtol=0, atol=limit)
 
 
