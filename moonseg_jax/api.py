@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import Core, FeatureCore, load_weights, split_core
+from moonseg_jax.models.weights import WeightsInfo
 from moonseg_jax.online import Instance, OnlineLoop, SceneResult, SegmentedScene
 from moonseg_jax.structs import Frame, FrameResult, InputError, SceneInfo
 from moonseg_jax.structs.arrays import for_jax
@@ -69,7 +70,8 @@ def load_core(
         change: what to make of the settings that come with the weights.
 
     Raises:
-        InputError: no such weights, or they were trained on another backbone's features.
+        InputError: no such weights, or they were trained on another backbone's features, or by
+            another version.
     """
     if str(weights) == "none":
         config = change(features_only_config())  # `model.sources` gives the core its shape.
@@ -78,9 +80,20 @@ def load_core(
     path = weights_for(info) if weights is None else _weights_file(Path(weights))
     graphdef, params, told = load_weights(path)
     told.check_fits(info, f"scene {info.scene}")
+    return LoadedCore(graphdef, params, change(_config_of(told, path)), str(path))
+
+
+def _config_of(told: WeightsInfo, path: Path) -> ConfigDict:
+    """The settings that the weights were trained with."""
     config = default_config()
-    config.update(told.extra["recipe"])
-    return LoadedCore(graphdef, params, change(config), str(path))
+    try:
+        config.update(told.extra["recipe"])
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: its settings are those of another version ({error.args[0]}): use the"
+            " moonseg_jax that trained it, or a newer one."
+        ) from error
+    return config
 
 
 class Segmenter:

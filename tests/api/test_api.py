@@ -13,6 +13,7 @@ from PIL import Image
 
 import moonseg_jax
 from moonseg_cli.main import main
+from moonseg_jax.models import load_weights, save_weights
 from moonseg_jax.weights import FOLDER
 from tests.online.conftest import without_masks
 from tests.reference.box_room import BoxRoom
@@ -182,6 +183,17 @@ def test_weights(cached, tmp_path):
         moonseg_jax.Segmenter(other)
     with pytest.raises(moonseg_jax.InputError, match="no weights ship for box geometry"):
         moonseg_jax.Segmenter(ROOM.info)
+
+
+def test_weights_of_a_later_version(cached, tmp_path):
+    _, params, told = load_weights(FOLDER / "classical.safetensors")
+    recipe = told.extra["recipe"] | {"loss": {"later": 1.0}}
+    header = {"model": told.model, "geometry": told.geometry, "semantics": told.semantics}
+    file = tmp_path / "later.safetensors"
+    save_weights(file, params, header | {"units": told.units, "recipe": recipe})
+    info = moonseg_jax.CacheReader(cached).info
+    with pytest.raises(moonseg_jax.InputError, match=r"another version .*later"):
+        moonseg_jax.load_core(info, file)
 
 
 def test_settings_are_those_of_the_core(cached):
