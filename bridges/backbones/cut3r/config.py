@@ -1,4 +1,4 @@
-"""Sizes of CUT3R, of the published checkpoints and of a tiny one for tests."""
+"""Sizes of CUT3R: of the published checkpoints, of our own small one, of tiny ones for tests."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -79,3 +79,25 @@ TINY_DPT = replace(
     memory_tokens=7,
 )
 TINY_LINEAR = replace(TINY_DPT, name="tiny_linear", image_side=48, square=True, head="linear")
+
+# Our own, trained on procedural rooms at 128x96 by experiments/mini_backbones. Its pose token is a
+# learned one in every frame, as the paper tells it: no blocks read or write the pose memory, which
+# would hold half of its parameters.
+MINI = Cut3rConfig(
+    "mini",
+    image_side=128,
+    square=False,
+    head="linear",
+    patch=8,
+    encoder_width=192,
+    encoder_depth=6,
+    encoder_heads=6,
+    width=192,
+    depth=4,
+    image_heads=6,
+    state_heads=6,
+    state_tokens=128,
+    memory_tokens=1,
+    memory_depth=0,
+    half_rope=False,
+)

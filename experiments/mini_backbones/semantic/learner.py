@@ -1,0 +1,187 @@
+"""Student, teacher, optimiser: one step of training, and its state as files."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bridges.backbones.mini_vit import Block, MiniVit, MiniVitConfig
+from bridges.checkpoints import read_tensors
+from experiments.mini_backbones.compiling import compile_open
+from experiments.mini_backbones.semantic.feed import Chunk
+from experiments.mini_backbones.semantic.loss import point_contrast
+from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.semantic.views import (
+    Views,
+    hidden_patches,
+    student_views,
+    teacher_views,
+)
+from moonseg_jax.structs import InputError
+
+STATE = "state.json"
+MOMENTS = {"mean": "exp_avg", "square": "exp_avg_sq"}  # Files to AdamW's names.
+
+
+class Projected(nn.Module):
+    """The encoder and the projection that the loss sees."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.encoder = MiniVit(MiniVitConfig(recipe.width, recipe.depth))
+        hidden, out = recipe.head
+        self.head = nn.Sequential(
+            nn.Linear(recipe.width, hidden), nn.GELU(), nn.Linear(hidden, out)
+        )
+
+    def forward(self, pixels: Tensor, hide: Tensor | None = None) -> Tensor:
+        """``[b h w out]`` of unit length."""
+        return F.normalize(self.head(self.encoder(pixels, hide)).float(), dim=-1)
+
+
+class Learner:
+    """All state of a run; the step's randomness follows from its number.
+
+    Attributes:
+        step: steps done.
+        teacher: what is shipped, its ``encoder``.
+
+    Args:
+        recipe: of the run.
+        device: of everything.
+        compiled: whether blocks and loss are compiled, at the first step.
+    """
+
+    def __init__(self, recipe: Recipe, device: str, compiled: bool = False) -> None:
+        self.recipe, self.device, self.step = recipe, device, 0
+        torch.manual_seed(recipe.seed)
+        self.student = Projected(recipe).to(device)
+        self.teacher = Projected(recipe).to(device).requires_grad_(False)
+        self.teacher.load_state_dict(self.student.state_dict())
+        matrices = [p for p in self.student.parameters() if p.ndim > 1]
+        vectors = [p for p in self.student.parameters() if p.ndim == 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        self._contrast = point_contrast
+        if compiled:
+            self._contrast = torch.compile(point_contrast)
+            for module in (*self.student.modules(), *self.teacher.modules()):
+                if isinstance(module, Block):  # For images of any size.
+                    vars(module)["forward"] = compile_open(module.forward, axis=1)
+
+    def learn(self, chunk: Chunk, progress: float) -> dict[str, Tensor]:
+        """One step on the group of cameras whose turn it is; numbers stay on the device.
+
+        Args:
+            chunk: that the step's number asks for.
+            progress: of the training, from 0 to 1.
+        """
+        recipe = self.recipe
+        random = torch.Generator(self.device).manual_seed((recipe.seed << 32) + self.step)
+        _, group = recipe.chunk_of(self.step)
+        frames = slice(group * recipe.views, (group + 1) * recipe.views)
+        for settings in self.optimizer.param_groups:
+            settings["lr"] = recipe.rate_of(self.step, progress)
+        loss, valid = self._loss_of(*_cut(chunk, frames, recipe, random))
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            pairs = list(self.teacher.parameters()), list(self.student.parameters())
+            torch._foreach_lerp_(*pairs, 1 - recipe.momentum)
+        self.step += 1
+        return {"loss": loss.detach(), "paired": valid, "gradient": norm}
+
+    def _loss_of(
+        self, whole: Views, cut: Views, hide: Tensor, picked: Tensor, others: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rooms = len(whole.pixels) // self.recipe.views
+
+        def by_room(x: Tensor) -> Tensor:
+            return x.reshape(rooms, -1, *x.shape[3:])
+
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, self.device != "cpu"):
+            with torch.no_grad():
+                target = by_room(self.teacher(whole.pixels))
+            answer = by_room(self.student(cut.pixels, hide))[:, picked]
+            query = by_room(cut.points)[:, picked], by_room(cut.spacing)[:, picked]
+            key = by_room(whole.points), by_room(whole.spacing)
+            return self._contrast(answer, target, query, key, others, self.recipe)
+
+
+def _cut(
+    chunk: Chunk, frames: slice, recipe: Recipe, random: torch.Generator
+) -> tuple[Views, Views, Tensor, Tensor, Tensor]:
+    """A step's views, hidden patches, queries of every room and patches of others."""
+    whole = teacher_views(chunk, frames, recipe, random)
+    cut = student_views(chunk, frames, recipe, random)
+    hide = hidden_patches(tuple(cut.spacing.shape), recipe.hide, random)
+    patches = recipe.views * cut.spacing[0].numel()
+    picked = torch.randperm(patches, device=random.device, generator=random)[: recipe.queries]
+    keys = cut.spacing.numel()
+    others = torch.randint(keys, (recipe.others,), device=random.device, generator=random)
+    return whole, cut, hide, picked, others
+
+
+def save(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
+    """Writes the whole state: four files of the weights' size, the recipe, and ``about``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = dict(learner.student.named_parameters())
+    state = learner.optimizer.state
+    content = {"student": names, "teacher": dict(learner.teacher.named_parameters())}
+    content |= {
+        file: {name: state[p][key] for name, p in names.items()} for file, key in MOMENTS.items()
+    }
+    for file, tensors in content.items():
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            folder / f"{file}.safetensors",
+        )
+    told = {"step": learner.step, "recipe": asdict(learner.recipe), **about}
+    (folder / STATE).write_text(json.dumps(told, indent=1) + "\n")
+
+
+def load(folder: Path, device: str, compiled: bool = False) -> tuple[Learner, dict[str, Any]]:
+    """The state that `save` wrote, and what else it told."""
+    told = read_state(folder)
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in told["recipe"].items()}
+    learner = Learner(Recipe(**fields), device, compiled)
+    learner.step = told["step"]
+    learner.student.load_state_dict(read_tensors(folder / "student.safetensors"))
+    learner.teacher.load_state_dict(read_tensors(folder / "teacher.safetensors"))
+    moments = {key: read_tensors(folder / f"{f}.safetensors") for f, key in MOMENTS.items()}
+    for name, p in learner.student.named_parameters():
+        kept = {key: tensors[name].to(device) for key, tensors in moments.items()}
+        count = torch.tensor(float(learner.step), device=device)
+        learner.optimizer.state[p] = {"step": count, **kept}
+    return learner, told
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What a run's folder tells of it.
+
+    Raises:
+        InputError: no run lies there.
+    """
+    if not (folder / STATE).is_file():
+        raise InputError(f"{folder} holds no run: give the folder of a training")
+    return json.loads((folder / STATE).read_text())
+
+
+def encoder_tensors(folder: Path) -> dict[str, Tensor]:
+    """The teacher's encoder, what is shipped, in float16."""
+    tensors = read_tensors(folder / "teacher.safetensors")
+    return {
+        k.removeprefix("encoder."): v.half() for k, v in tensors.items() if k.startswith("encoder.")
+    }
