@@ -14,7 +14,14 @@ from moonseg_jax.viz.viewer.export import glb_bytes, ply_bytes
 from moonseg_jax.viz.viewer.growing import GrowingScene
 from moonseg_jax.viz.viewer.lines import box_edges, path_segments, vertical_fov
 from moonseg_jax.viz.viewer.pick import picked_point
-from moonseg_jax.viz.viewer.scene import BY_COLOR, ShownScene, View, point_colors, shown_points
+from moonseg_jax.viz.viewer.scene import (
+    BY_COLOR,
+    ShownScene,
+    View,
+    point_colors,
+    random_part,
+    shown_points,
+)
 from moonseg_jax.viz.viewer.seen import first_seen
 from moonseg_jax.viz.viewer.viewpoint import first_viewpoint
 
@@ -66,6 +73,18 @@ def test_the_cut_hides_what_is_above(scene):
     heights = scene.points @ UP
     shown = shown_points(scene, View(frame=scene.num_frames - 1, cut=0.107), UP)
     np.testing.assert_array_equal(shown, np.flatnonzero(heights <= 0.107))
+
+
+def test_a_random_part_is_stable_and_fair():
+    shown = np.flatnonzero(np.arange(10_000) % 2)
+    part = random_part(shown, 1000, 10_000)
+    assert len(np.unique(part)) == len(part) == 1000
+    assert (np.diff(part) > 0).all() and np.isin(part, shown).all()
+    assert np.isin(part, random_part(shown, 2000, 10_000)).all()  # More adds to it.
+    fewer = random_part(shown[:4000], 1000, 10_000)
+    assert np.isin(part[part <= shown[3999]], fewer).all()  # Hiding some keeps the others.
+    np.testing.assert_allclose(np.histogram(part, 4, (0, 10_000))[0], 250, atol=50)
+    assert random_part(shown, len(shown), 10_000) is shown
 
 
 def test_colours(scene):

@@ -8,6 +8,7 @@ from PIL import Image
 
 pytest.importorskip("viser")
 
+from moonseg_cli.view import open_viewer, recording_of
 from moonseg_jax.cache import CacheReader
 from moonseg_jax.eval import read_predictions
 from moonseg_jax.structs import FrameResult
@@ -69,8 +70,15 @@ def test_choices_reach_the_page(page, recording):
     until(lambda: len(stage.shown) == len(predictions.points))
     viewer._change(color_by=BY_COLOR)
     until(lambda: (stage._cloud.colors == predictions.colors).all())
-    viewer._change(frame=0)
-    until(lambda: len(stage._cloud.points) < len(predictions.points))
+    viewer._change(most=500)
+    until(lambda: len(stage._cloud.points) == 500)
+    drawn = (predictions.points[:, None] == stage._cloud.points).all(-1).argmax(0)
+    np.testing.assert_array_equal(stage._cloud.colors, predictions.colors[drawn])
+    assert stage._cloud.point_size > 2 * panel.point_size
+    assert len(stage.shown) == len(predictions.points)  # What is saved and clicked at.
+    viewer._change(frame=0, most=len(predictions.points))
+    until(lambda: 500 < len(stage._cloud.points) < len(predictions.points))
+    assert stage._cloud.point_size == panel.point_size
     viewer._change(frame=4, selected=2)
     until(lambda: "Instance 2" in panel._selected.content)
     assert panel._best_frames.visible and panel._clear.visible
@@ -112,10 +120,39 @@ def test_in_a_browser(page, recording, tmp_path):
         browser.close()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(EXECUTABLE is None, reason="no Chromium")
+def test_a_real_run_in_a_browser(run_of_a_room, tmp_path):
+    predictions = read_predictions(run_of_a_room)
+    viewer = open_viewer(predictions.info, port=18431)
+    browser = None
+    try:
+        viewer.set_result(predictions, recording_of(predictions))
+        viewer._change(cameras=False)  # Their orange could pass for an instance.
+        browser = Chromium(viewer.address)
+        count = predictions.num_instances
+        browser.wait_for(f"document.body.innerText.includes('{count} instances, 12 frames')")
+        browser.wait_for("document.body.innerText.includes('000011')")  # The last frame's name.
+        colors = instance_colors(np.arange(1, count + 1))
+        picture = tmp_path / "page.png"
+        until(lambda: sum(_covers(browser.screenshot(picture), c) for c in colors) >= 3)
+        largest = int(np.argmax([_pixels_of(picture, color).sum() for color in colors]))
+        browser.click(*_middle_of(picture, colors[largest]))
+        browser.wait_for(f"document.body.innerText.includes('Instance {largest + 1}, score')")
+        others = [color for i, color in enumerate(colors) if i != largest]
+        until(lambda: not any(_covers(browser.screenshot(picture), color) for color in others))
+        assert _covers(picture, colors[largest])
+    finally:
+        if browser is not None:
+            browser.close()
+        viewer.close()
+
+
 def _pixels_of(picture, color):
     """Those of the scene, left of the panel, in a colour of whatever brightness."""
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))[:, :930].astype(float)
+    pixels[:150, :315] = 255  # A notice that the graphics are software; its bar is orange.
     unit = pixels / np.linalg.norm(pixels, axis=-1, keepdims=True).clip(1)
     return unit @ (color / np.linalg.norm(color)) > 0.995
 

@@ -108,7 +108,7 @@ class Viewer:
             live = self._growing is not None
             self._growing, self._details = None, details
             self._scene, self._viewpoint = scene, viewpoint
-            self._view = replace(View(), frame=scene.num_frames - 1, cut=viewpoint.cut)
+            self._view = View(frame=scene.num_frames - 1, cut=viewpoint.cut, most=self._view.most)
         self._look_from(viewpoint, move=not live)
         self._panel.set_result(details, viewpoint)
         self._wake.set()

@@ -8,7 +8,7 @@ import viser
 from moonseg_jax.structs import SceneInfo
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.viewer.details import Details
-from moonseg_jax.viz.viewer.scene import BY_COLOR, BY_INSTANCE, View
+from moonseg_jax.viz.viewer.scene import BY_COLOR, BY_INSTANCE, MOST_AT_FIRST, View
 from moonseg_jax.viz.viewer.viewpoint import Viewpoint
 
 PER_PAGE = 8
@@ -75,6 +75,9 @@ class Panel:
         self._floor = viewpoint.heights[0]
         self._cut.visible = height > 0
         self._point_size.value = viewpoint.spacing
+        count = len(details.predictions.points)
+        self._most.visible = count > MOST_AT_FIRST
+        self._most.max = max(float(np.ceil(count / 1000)), self._most.value)
 
     def show(self, view: View, num_frames: int) -> None:
         """Brings the panel up to date with a view."""
@@ -93,12 +96,17 @@ class Panel:
         with gui.add_folder("Display"):
             color_by = gui.add_dropdown("Colour", (BY_INSTANCE, BY_COLOR))
             self._point_size = gui.add_slider("Point size", 0.001, 0.1, 0.001, 0.02)
+            thousands = MOST_AT_FIRST / 1000
+            self._most = gui.add_slider(
+                "Points, thousands", 50.0, thousands, 1.0, thousands, visible=False
+            )
             self._cut = gui.add_slider("Cut above", 0.0, 1.0, 0.01, 1.0, visible=False)
             boxes = gui.add_checkbox("Boxes", False)
             cameras = gui.add_checkbox("Cameras", True)
         self._floor = 0.0
         color_by.on_update(lambda event: self._change(color_by=color_by.value))
         self._point_size.on_update(lambda event: resize(self._point_size.value))
+        self._most.on_update(lambda event: self._change(most=int(1000 * self._most.value)))
         self._cut.on_update(lambda event: self._change(cut=self._height()))
         boxes.on_update(lambda event: self._change(boxes=boxes.value))
         cameras.on_update(lambda event: self._change(cameras=cameras.value))

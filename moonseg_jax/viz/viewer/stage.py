@@ -6,11 +6,12 @@ from viser.transforms import SO3
 
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.viewer.lines import box_edges, path_segments, vertical_fov
-from moonseg_jax.viz.viewer.scene import ShownScene, View, point_colors, shown_points
+from moonseg_jax.viz.viewer.scene import ShownScene, View, point_colors, random_part, shown_points
 from moonseg_jax.viz.viewer.viewpoint import Viewpoint
 
 _PATH = (90, 90, 90)
 _FRUSTUM = (230, 120, 20)
+_GAPS = 1.3
 
 
 class Stage:
@@ -18,6 +19,7 @@ class Stage:
 
     The cloud is one node, so that a browser draws it in one call whatever its size: choosing
     another colouring sends the colours alone, the timeline and the cut send the points they show.
+    Of more points than the view asks for, a random part is drawn, each point larger.
 
     Args:
         scene_api: of viser's server.
@@ -28,13 +30,14 @@ class Stage:
         self._cloud: viser.PointCloudHandle | None = None
         self._scene: ShownScene | None = None
         self._frame = -1
+        self._widening = 1.0
         self.shown = np.zeros(0, int)
         self.colors = np.zeros((0, 3), np.uint8)
 
     def set_point_size(self, size: float) -> None:
-        """In scene units."""
+        """In scene units, of a point where all are drawn."""
         if self._cloud is not None:
-            self._cloud.point_size = size
+            self._cloud.point_size = size * self._widening
 
     def draw(
         self,
@@ -54,8 +57,13 @@ class Stage:
             point_size: in scene units.
         """
         self.shown = shown_points(scene, view, viewpoint.up)
-        self.colors = point_colors(scene, view)[self.shown]
-        self._draw_cloud(scene.points[self.shown], point_size)
+        colors = point_colors(scene, view)
+        self.colors = colors[self.shown]
+        drawn = random_part(self.shown, view.most, len(scene.points))
+        # As much surface is covered; more, for random points leave gaps where even ones do not.
+        whole = len(drawn) == len(self.shown)
+        self._widening = 1.0 if whole else _GAPS * float(np.sqrt(len(self.shown) / len(drawn)))
+        self._draw_cloud(scene.points[drawn], colors[drawn], point_size * self._widening)
         self._draw_boxes(scene, view, viewpoint)
         if scene is not self._scene or view.frame != self._frame:
             self._draw_cameras(scene, view, viewpoint, picture)
@@ -65,17 +73,17 @@ class Stage:
                 node.visible = view.cameras
         self._scene, self._frame = scene, view.frame
 
-    def _draw_cloud(self, points: np.ndarray, point_size: float) -> None:
+    def _draw_cloud(self, points: np.ndarray, colors: np.ndarray, point_size: float) -> None:
         cloud = self._cloud
         if cloud is not None and len(points) == len(cloud.points) > 0:
-            cloud.points, cloud.colors = points, self.colors
-            cloud.visible = True
+            cloud.points, cloud.colors = points, colors
+            cloud.point_size, cloud.visible = point_size, True
         elif len(points):
             # A cloud of another length is a new one: its parts never disagree.
             self._cloud = self._api.add_point_cloud(
                 "/cloud",
                 points,
-                self.colors,
+                colors,
                 point_size=point_size,
                 point_shape="circle",
                 precision="float32",
