@@ -1,4 +1,4 @@
-"""A training in pieces of wall time, as GPUs are often lent."""
+"""A training in pieces of wall time, for GPUs that are shared."""
 
 import faulthandler
 import os
