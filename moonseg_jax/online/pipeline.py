@@ -1,5 +1,7 @@
 """The online loop: one pure step a frame, one call per step of the algorithm."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -30,6 +32,8 @@ from moonseg_jax.online.similarity import (
 from moonseg_jax.online.state import OnlineState
 from moonseg_jax.online.update import add_keys, allocate_rows, update_bank
 from moonseg_jax.structs import Frame, FrameResult, unpack_masks
+
+FEW_IN_VIEW = 256  # Rows: several times the masks of a frame.
 
 
 def step(
@@ -127,6 +131,30 @@ def retrieve(
     )
 
 
+def over_visible(
+    refined: Callable[[jax.Array, jax.Array], jax.Array], rows: jax.Array, visible: jax.Array
+) -> jax.Array:
+    """Refines with the visible rows alone where they are few: a large scene costs no more then.
+
+    Args:
+        refined: takes context ``[m d]`` and which of it is visible ``[m]``.
+        rows: ``[n d]``.
+        visible: ``[n]`` bool.
+
+    Returns:
+        What ``refined`` returns of all rows, to rounding.
+    """
+    few = min(FEW_IN_VIEW, len(rows))
+    first = jnp.argsort(~visible, stable=True)[:few]
+    if few == len(rows):
+        return refined(rows, visible)
+    return jax.lax.cond(
+        jnp.sum(visible) <= few,
+        lambda: refined(rows[first], visible[first]),
+        lambda: refined(rows, visible),
+    )
+
+
 def observe(
     core: Core | FeatureCore,
     state: OnlineState,
@@ -149,7 +177,11 @@ def observe(
     valid = frame.mask_valid & jnp.any(coverage > 0, axis=1)
     tokens = core.tokens(frame.features_3d, frame.features_2d)
     prototypes = core.prototypes(tokens, coverage)
-    queries = core.refine(prototypes, tokens, coverage, valid, bank.queries, visible, grid)
+
+    def refined(context: jax.Array, in_view: jax.Array) -> jax.Array:
+        return core.refine(prototypes, tokens, coverage, valid, context, in_view, grid)
+
+    queries = over_visible(refined, bank.queries, visible)
     if frame.state_attention is not None:
         state_token = state_tokens(frame.state_attention.astype(bank.tokens.dtype), coverage)
     else:

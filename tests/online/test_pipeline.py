@@ -1,7 +1,9 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from moonseg_jax.online.pipeline import FEW_IN_VIEW, over_visible
 from moonseg_jax.structs import pack_masks, unpack_masks
 from tests.online.conftest import make_core, make_step, without_masks, worsen
 from tests.reference import online as twin
@@ -146,3 +148,17 @@ def test_order_of_masks_does_not_matter(loop, room):
         assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
         assert int(one.num_rows) == int(two.num_rows)
         assert int(one.num_keys) == int(two.num_keys)
+
+
+@pytest.mark.parametrize("count", [0, 3, FEW_IN_VIEW, FEW_IN_VIEW + 1, 600])
+def test_context_is_the_visible_rows_however_many(count):
+    rng = np.random.default_rng(count)
+    rows, visible = jnp.asarray(rng.normal(size=(600, 4))), np.zeros(600, bool)
+    visible[rng.permutation(600)[:count]] = True
+
+    def refined(context, in_view):
+        return jnp.sum(jnp.where(in_view[:, None], jnp.exp(context), 0.0), axis=0)
+
+    expected = np.exp(np.asarray(rows))[visible].sum(axis=0)
+    told = jax.jit(lambda r, v: over_visible(refined, r, v))(rows, jnp.asarray(visible))
+    np.testing.assert_allclose(told, expected, rtol=1e-5)
