@@ -17,43 +17,34 @@ Modes: ``eager``; ``compiled`` block by block; ``graphed``: all launches replaye
 """
 
 import argparse
-import copy
 import itertools
 import json
-import statistics
 import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from bridges.backbones.cut3r import (
     TINY_DPT,
     VARIANTS,
     Cut3r,
     Cut3rConfig,
-    Cut3rState,
     GraphedCut3r,
     compile_blocks,
 )
-from experiments.bridges.cut3r_parity import PlainRope, build_published, published, published_view
+from experiments.bridges.cut3r_report import summary
+from experiments.bridges.cut3r_stages import count_flop, floor, prepared, stages
+from experiments.bridges.cut3r_timing import WARM_UP, Run, between, mark, spread
+from experiments.bridges.cut3r_upstream import (
+    PlainRope,
+    build_published,
+    published,
+    published_view,
+)
 from tests.bridges.cut3r.formula import formula_images
 
-WARM_UP = 5
-PRECISIONS = {
-    "float32": (torch.float32, torch.float32),
-    "tf32": (torch.float32, torch.float32),
-    "bf16": (torch.bfloat16, torch.float32),
-    "bf16+fp16": (torch.bfloat16, torch.float16),
-    "bf16+bf16": (torch.bfloat16, torch.bfloat16),
-}
-# Dense peaks of an H100 or H200 SXM, FLOP/s.
-PEAK = {torch.bfloat16: 989e12, torch.float16: 989e12, "tf32": 495e12, "float32": 67e12}
 STEPS = (
     ("bf16", "compiled+graphed"),
     ("bf16+fp16", "compiled+graphed"),
@@ -68,55 +59,6 @@ STEPS = (
 STAGES = (("bf16", "compiled"), ("bf16", "eager"), ("float32", "eager"))
 ENCODED_AT_ONCE = (16, 32)
 SCENES = (8, 4, 16)
-
-
-@dataclass
-class Run:
-    """What all measurements share, and what they found."""
-
-    size: tuple[int, int]
-    frames: int
-    device: torch.device
-    deadline: float
-    model: Cut3r
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    flop: dict[str, float] = field(default_factory=dict)
-
-    def try_out(self, what: str, function: Callable[[], dict[str, Any]], **more: Any) -> None:
-        """Runs one configuration; an error is a result, too."""
-        row: dict[str, Any] = {"what": what, **more}
-        if time.perf_counter() > self.deadline:
-            row["error"] = "left out: out of time"
-        else:
-            start = time.perf_counter()
-            try:
-                row |= function()
-            except Exception as error:
-                row["error"] = f"{type(error).__name__}: {str(error).splitlines()[:1]}"
-                row["traceback"] = traceback.format_exc()[-2000:]
-            row["took_s"] = round(time.perf_counter() - start, 1)
-        self.rows.append(row)
-        print(_line(row), flush=True)
-
-    def time(self, function: Callable[[], Any]) -> dict[str, float]:
-        """Milliseconds of a call: median and 95th percentile."""
-        if self.device.type != "cuda":
-            function()
-            return _summary([_seconds(function) * 1e3 for _ in range(self.frames)])
-        for _ in range(WARM_UP):
-            function()
-        torch.cuda.synchronize()
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(self.frames + 1)]
-        events[0].record()
-        for event in events[1:]:
-            function()
-            event.record()
-        torch.cuda.synchronize()
-        return _summary([a.elapsed_time(b) for a, b in itertools.pairwise(events)])
-
-    def image(self, batch: int = 1) -> Tensor:
-        """``[batch 3 H W]``."""
-        return formula_images(1, 1, self.size)[0].expand(batch, -1, -1, -1).to(self.device)
 
 
 def main() -> None:
@@ -170,15 +112,6 @@ def main() -> None:
     print(summary(report))
 
 
-def prepared(run: Run, precision: str) -> Cut3r:
-    """A copy in one precision; sets the process's TF32 switches."""
-    tf32 = precision != "float32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-    dtype, head_dtype = PRECISIONS[precision]
-    return copy.deepcopy(run.model).cast(dtype, head_dtype)
-
-
 def reference_outputs(run: Run) -> list[dict[str, Tensor]]:
     """Four frames in float32."""
     return outputs_of(prepared(run, "float32"), run)
@@ -219,7 +152,11 @@ def measure_step(
     image, state = run.image(), model.init_state()
     _, state = model.step(image, state)
     times = run.time(lambda: model.step(image, state))
-    return times | {"floor": floor(run, precision), "memory_gb": peak_memory(run), "errors": errors}
+    return times | {
+        "floor": floor(run, precision),
+        "memory_gb": run.peak_memory(),
+        "errors": errors,
+    }
 
 
 def measure_stages(run: Run, precision: str, mode: str, compile_mode: str) -> None:
@@ -235,46 +172,6 @@ def measure_stages(run: Run, precision: str, mode: str, compile_mode: str) -> No
             mode=mode,
             stage=stage,
         )
-
-
-def stages(model: Cut3r, image: Tensor, state: Cut3rState) -> dict[str, Callable[[], Any]]:
-    """The parts of a step as functions of nothing."""
-    tokens = model.encode(image)
-    grid, patches = (tokens.shape[1], tokens.shape[2]), tokens.flatten(1, 2)
-    view, first = patches.mean(dim=1, keepdim=True), state.frames == 0
-    pose = model.pose_memory.read(view, state.pose_memory, first)
-    ropes = model.ropes.decoder(grid, state.tokens)
-    decoded = model.decoder(patches, pose, state.tokens, ropes)
-    told = model.heads(patches, decoded, grid, ropes[0].image[:, 1:])
-    return {
-        "encoder": lambda: model.encode(image),
-        "decoder": lambda: model.decoder(patches, pose, state.tokens, ropes),
-        "heads": lambda: model.heads(patches, decoded, grid, ropes[0].image[:, 1:]),
-        "pose memory": lambda: (
-            model.pose_memory.read(view, state.pose_memory, first),
-            model.pose_memory.write(view, decoded.pose, state.pose_memory),
-        ),
-        "focal": lambda: model.focal(told.points_self),
-    }
-
-
-def count_flop(run: Run) -> None:
-    """Floating-point operations of each stage."""
-    model = prepared(run, "float32")
-    for stage, function in stages(model, run.image(), model.init_state()).items():
-        with FlopCounterMode(display=False) as counter:
-            function()
-        run.flop[stage] = float(counter.get_total_flops())
-
-
-def floor(run: Run, precision: str, stage: str | None = None) -> float | None:
-    """Milliseconds at the GPU's peak."""
-    if run.device.type != "cuda":
-        return None
-    wide = "float32" if precision == "float32" else "tf32"
-    dtype, head_dtype = (PEAK.get(d, PEAK[wide]) for d in PRECISIONS[precision])
-    chosen = run.flop if stage is None else {stage: run.flop[stage]}
-    return 1e3 * sum(n / (head_dtype if s == "heads" else dtype) for s, n in chosen.items())
 
 
 def measure_published(run: Run, upstream: Path, config: Cut3rConfig) -> None:
@@ -300,13 +197,13 @@ def measure_published(run: Run, upstream: Path, config: Cut3rConfig) -> None:
 def loop_published(run: Run, model: nn.Module) -> dict[str, Any]:
     """One frame after the other, timed from head to head."""
     marks: list[Any] = []
-    hook = model.downstream_head.register_forward_hook(lambda *_: marks.append(_mark(run.device)))
+    hook = model.downstream_head.register_forward_hook(lambda *_: marks.append(mark(run.device)))
     warm_up = WARM_UP if run.device.type == "cuda" else 1
     model.forward_recurrent([published_view(run.image())] * (warm_up + run.frames), run.device)
     hook.remove()
     if run.device.type == "cuda":
         torch.cuda.synchronize()
-    return _summary([_between(a, b) for a, b in itertools.pairwise(marks[warm_up - 1 :])])
+    return spread([between(a, b) for a, b in itertools.pairwise(marks[warm_up - 1 :])])
 
 
 def measure_caching(run: Run, compile_mode: str) -> None:
@@ -318,7 +215,7 @@ def measure_caching(run: Run, compile_mode: str) -> None:
         for mode, chosen in (("compiled", compiled), ("eager", model)):
             run.try_out(
                 "encode ahead",
-                lambda n=number, c=chosen: _rate(run, lambda: c.encode(run.image(n)), n),
+                lambda n=number, c=chosen: run.rate(lambda: c.encode(run.image(n)), n),
                 mode=mode,
                 batch=number,
             )
@@ -337,94 +234,7 @@ def measure_recurrence(run: Run, model: Cut3r, scenes: int) -> dict[str, Any]:
     """Encoded frames in, state and everything out, of several scenes at once."""
     graphed = GraphedCut3r(model, run.size, batch=scenes) if run.device.type == "cuda" else model
     tokens, state = graphed.encode(run.image(scenes)), graphed.init_state(scenes)
-    return _rate(run, lambda: graphed.step_encoded(tokens, state), scenes)
-
-
-def peak_memory(run: Run) -> float | None:
-    """Gigabytes allocated at most, of all models alive."""
-    if run.device.type != "cuda":
-        return None
-    return torch.cuda.max_memory_allocated() / 1e9
-
-
-def summary(report: dict[str, Any]) -> str:
-    """The tables as Markdown."""
-    flop = ", ".join(f"{stage} {n / 1e12:.3f}" for stage, n in report["flop"].items())
-    lines = [f"\n{report['device']}, torch {report['torch']}, {report['variant']} {report['size']}"]
-    lines += [
-        f"TFLOP a frame: {flop}",
-        "",
-        "| what | precision | mode | ms | p95 | floor | frames/s |",
-    ]
-    lines.append("|---|---|---|---|---|---|---|")
-    for row in report["rows"]:
-        what = row.get("stage", row["what"]) + (f" ×{row['batch']}" if "batch" in row else "")
-        cells = [what, row.get("precision", "bf16+fp16"), row["mode"]]
-        cells += [_shown(row.get(name)) for name in ("median_ms", "p95_ms", "floor", "per_second")]
-        lines.append(
-            "| "
-            + " | ".join([*cells[:3], *(["error"] * 4 if "error" in row else cells[3:])])
-            + " |"
-        )
-    lines += [
-        "",
-        "| error against float32, mean (worst) | " + " | ".join(_errors_header(report)) + " |",
-    ]
-    lines += _error_lines(report)
-    return "\n".join(lines)
-
-
-def _errors_header(report: dict[str, Any]) -> list[str]:
-    return [f"{r['precision']} {r['mode']}" for r in report["rows"] if "errors" in r]
-
-
-def _error_lines(report: dict[str, Any]) -> list[str]:
-    runs = [row["errors"] for row in report["rows"] if "errors" in row]
-    lines = ["|---" * (len(runs) + 1) + "|"]
-    for name in runs[0] if runs else ():
-        cells = [f"{r[name]['mean']:.1e} ({r[name]['worst']:.1e})" for r in runs]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _rate(run: Run, function: Callable[[], Any], frames: int) -> dict[str, float]:
-    times = run.time(function)
-    return times | {"per_second": 1e3 * frames / times["median_ms"]}
-
-
-def _seconds(function: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def _mark(device: torch.device) -> Any:
-    if device.type != "cuda":
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event
-
-
-def _between(a: Any, b: Any) -> float:
-    return 1e3 * (b - a) if isinstance(a, float) else a.elapsed_time(b)
-
-
-def _summary(milliseconds: list[float]) -> dict[str, float]:
-    ordered = sorted(milliseconds)
-    last = min(len(ordered) - 1, round(0.95 * len(ordered)))
-    return {"median_ms": statistics.median(ordered), "p95_ms": ordered[last]}
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _line(row: dict[str, Any]) -> str:
-    shown = {k: v for k, v in row.items() if k not in ("errors", "traceback")}
-    return "  ".join(
-        f"{k}={v:.2f}" if isinstance(v, float) else f"{k}={v}" for k, v in shown.items()
-    )
+    return run.rate(lambda: graphed.step_encoded(tokens, state), scenes)
 
 
 if __name__ == "__main__":

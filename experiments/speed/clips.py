@@ -11,9 +11,10 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from experiments.speed.random_caches import scene_info
 from moonseg_jax.config import default_config
 from moonseg_jax.models import Core, split_core
-from moonseg_jax.structs import Frame, pack_masks
+from moonseg_jax.structs import Frame, SceneInfo, pack_masks
 from moonseg_jax.train.optimizer import cosine_schedule, make_optimizer
 from moonseg_jax.train.step import TrainState, batch_loss, init_state, train_step
 
@@ -29,6 +30,12 @@ Step = Callable[[TrainState, Frame], tuple[TrainState, dict[str, jax.Array]]]
 def image_size(size: str) -> tuple[int, int]:
     """Of the processed image."""
     return SIZES[size].get("image_size", (384, 512))
+
+
+def random_info(size: str) -> SceneInfo:
+    """Of caches with such frames."""
+    c3, c2 = SIZES[size]["c3"], SIZES[size]["c2"]
+    return scene_info(c3, c2, state_tokens=0, image_size=image_size(size))
 
 
 def make_config(size: str, dtype: str) -> ConfigDict:
@@ -76,16 +83,15 @@ def random_batch(size: str, clips: int, frames: int, masks: int, seed: int = 0) 
     )
 
 
+def make_core(size: str, config: ConfigDict) -> Core:
+    """An untrained core."""
+    c3, c2 = SIZES[size]["c3"], SIZES[size]["c2"]
+    return Core(config.model, c3, c2, rngs=nnx.Rngs(0), dtype=config.train.dtype)
+
+
 def make_loss(size: str, config: ConfigDict) -> tuple[Any, Callable]:
     """Parameters, and the loss of a batch as `train_step` takes it."""
-    core = Core(
-        config.model,
-        SIZES[size]["c3"],
-        SIZES[size]["c2"],
-        rngs=nnx.Rngs(0),
-        dtype=config.train.dtype,
-    )
-    graphdef, params = split_core(core)
+    graphdef, params = split_core(make_core(size, config))
     return params, partial(
         batch_loss, graphdef=graphdef, config=config, image_size=image_size(size)
     )

@@ -25,23 +25,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.speed.cache import (
-    drop_page_cache,
-    files_of,
-    random_frame,
-    scene_info,
-    write_scenes,
-)
 from experiments.speed.clips import (
     SIZES,
-    image_size,
     lean,
     make_config,
     make_loss,
     make_step,
     random_batch,
+    random_info,
 )
 from experiments.speed.measuring import Row, device_memory, finish, nbytes, new_parser, print_table
+from experiments.speed.random_caches import drop_page_cache, files_of, random_frame, write_scenes
 from moonseg_jax.data import make_loader
 from moonseg_jax.structs import Frame
 from moonseg_jax.train.step import TrainState
@@ -166,8 +160,7 @@ def _noise(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 def from_caches(args: argparse.Namespace, config: Any, params: Any, loss: Callable) -> list[Row]:
     """The same step on what the trainer's loader reads."""
-    fields = {name: SIZES[args.sizes][name] for name in ("c3", "c2")}
-    info = scene_info(**fields, state_tokens=0, image_size=image_size(args.sizes))
+    info = random_info(args.sizes)
     folder = Path(tempfile.mkdtemp(dir=args.folder))
     paths = [folder / f"scene{index}" for index in range(args.scenes)]
     try:

@@ -8,21 +8,16 @@ and the first step's result. ``moonseg`` keeps compiled programs under ``~/.cach
 unless ``JAX_COMPILATION_CACHE_DIR`` says otherwise; here they go to a temporary folder.
 """
 
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
-
-_STARTED = time.perf_counter()
-
-import argparse  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-import jax  # noqa: E402
-
-from experiments.speed.measuring import Row, finish, new_parser, print_table  # noqa: E402
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 COLUMNS = {
     "what": "{}",
@@ -38,13 +33,16 @@ WHAT = ("online step", "training step")
 
 
 def main() -> None:
+    began = time.perf_counter()  # The child's first figure is that of its imports.
+    from experiments.speed.measuring import finish, new_parser, print_table
+
     parser = new_parser(__doc__, seconds=0)
     parser.add_argument("--sizes", choices=["paper", "classical", "tiny"], default="paper")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--child", choices=WHAT, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(child(args)))
+        print(json.dumps(child(args, began)))
         return
     rows = []
     for what in WHAT:
@@ -55,7 +53,7 @@ def main() -> None:
     finish({"sizes": args.sizes, "rows": rows}, args.out)
 
 
-def process(what: str, kind: str, folder: str | None, args: argparse.Namespace) -> Row:
+def process(what: str, kind: str, folder: str | None, args: argparse.Namespace) -> dict[str, Any]:
     """One process; what it says of itself, and how long it took as a whole."""
     command = [sys.executable, "-m", "experiments.speed.first_step", "--child", what]
     command += ["--sizes", args.sizes, "--clips", str(args.clips)]
@@ -76,8 +74,10 @@ def process(what: str, kind: str, folder: str | None, args: argparse.Namespace) 
     return row | {"process_s": spent}
 
 
-def child(args: argparse.Namespace) -> Row:
+def child(args: argparse.Namespace, began: float) -> dict[str, Any]:
     """In a process of its own: how long until two steps are done."""
+    import jax
+
     from moonseg_cli.runtime import enable_compilation_cache
 
     enable_compilation_cache()
@@ -91,15 +91,17 @@ def child(args: argparse.Namespace) -> Row:
     run()
     second = time.perf_counter()
     return {
-        "imports_s": start - _STARTED,
+        "imports_s": start - began,
         "device_s": device - start,
         "first_step_s": first - ready,
         "second_step_ms": 1e3 * (second - first),
     }
 
 
-def online_step(args: argparse.Namespace):
+def online_step(args: argparse.Namespace) -> Callable[[], None]:
     """Runs the fusion's step once."""
+    import jax
+
     from experiments.speed.scene import Scene
 
     scene = Scene(args.sizes)
@@ -111,8 +113,10 @@ def online_step(args: argparse.Namespace):
     return run
 
 
-def training_step(args: argparse.Namespace):
+def training_step(args: argparse.Namespace) -> Callable[[], None]:
     """Runs the trainer's step once."""
+    import jax
+
     from experiments.speed.clips import lean, make_config, make_loss, make_step, random_batch
 
     config = make_config(args.sizes, "float32")

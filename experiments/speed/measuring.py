@@ -16,9 +16,9 @@ Row = dict[str, Any]
 FEWEST = 5  # Timed runs, whatever the budget.
 
 
-def new_parser(doc: str, seconds: float) -> argparse.ArgumentParser:
+def new_parser(doc: str | None, seconds: float) -> argparse.ArgumentParser:
     """A parser with what all scripts take: ``--seconds`` and ``--out``."""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     parser.add_argument("--seconds", type=float, default=seconds, help="of timing, all together")
     parser.add_argument("--out", type=Path, help="JSON file for everything that is printed")
     return parser

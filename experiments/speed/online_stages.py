@@ -127,6 +127,9 @@ def matchers(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
     tangled = np.zeros((q, n), bool)
     tangled[:, : q // 3] = True
 
+    def ours(score: jax.Array, feasible: jax.Array) -> jax.Array:
+        return match(score, feasible, threshold, rule)
+
     def by_optax(score: jax.Array, feasible: jax.Array) -> jax.Array:
         own = jnp.where(jnp.eye(q, dtype=bool), alone, 12.0 * q)
         cost = jnp.concatenate([jnp.where(feasible, threshold - score, 12.0 * q), own], axis=1)
@@ -143,7 +146,6 @@ def matchers(scene: Scene, state: OnlineState, frame: Frame) -> Iterator[Stage]:
         like = jax.ShapeDtypeStruct((q,), jnp.int32)
         return jax.pure_callback(solve, like, score, feasible)
 
-    ours: Callable = lambda score, feasible: match(score, feasible, threshold, rule)  # noqa: E731
     for kind, feasible in (("few rivals", few), ("all want a third", tangled)):
         inputs = (jnp.asarray(busy), jnp.asarray(feasible))
         yield f"match, {kind}", ours, inputs, None

@@ -17,20 +17,17 @@ from typing import Any
 import jax
 
 from experiments.speed.clips import (
-    MASK_STRIDE,
-    PATCH,
-    POINT_STRIDE,
     SIZES,
     Step,
-    image_size,
     lean,
     make_config,
     make_loss,
     make_step,
     random_batch,
+    random_info,
 )
 from experiments.speed.measuring import Row, device_memory, finish, new_parser, print_table, timed
-from moonseg_jax.structs import Backbone, Frame, SceneInfo
+from moonseg_jax.structs import Frame
 from moonseg_jax.train.members import make_members
 from moonseg_jax.train.mesh import member_sharding, put_batch, put_state, sweep_mesh
 from moonseg_jax.train.step import batch_loss
@@ -85,7 +82,7 @@ def one(size: str, dtype: str, host: Frame) -> tuple[Any, Step, Frame]:
 
 def many(size: str, dtype: str, host: Frame, count: int) -> tuple[Any, Any, Frame]:
     """The same of a sweep."""
-    config, info = make_config(size, dtype), scene_info(size)
+    config, info = make_config(size, dtype), random_info(size)
     config.data.batch_clips = len(host.points)
     mesh = sweep_mesh(jax.devices()[:1], config.data.batch_clips, count)
     members = make_members(config, [change(i) for i in range(count)])
@@ -119,23 +116,6 @@ def change(index: int) -> dict[str, Any]:
     """What a member changes."""
     rate = 1e-4 * (1 + index)
     return {"seed": index, "optimizer.learning_rate": rate, "loss.dist": 0.1 * (index % 2)}
-
-
-def scene_info(size: str) -> SceneInfo:
-    """Of the random clips."""
-    return SceneInfo(
-        scene="random",
-        image_size=image_size(size),
-        patch=PATCH,
-        point_stride=POINT_STRIDE,
-        mask_stride=MASK_STRIDE,
-        units="metre",
-        poses="sensor",
-        stride=1,
-        geometry=Backbone("random", SIZES[size]["c3"]),
-        semantics=Backbone("random", SIZES[size]["c2"]),
-        masks=Backbone("random"),
-    )
 
 
 if __name__ == "__main__":

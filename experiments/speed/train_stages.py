@@ -5,13 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from ml_collections import ConfigDict
 
-from experiments.speed.clips import PATCH, SIZES, image_size
+from experiments.speed.clips import PATCH, image_size, make_core
 from moonseg_jax.geometry import area_pool, plane_coverage
 from moonseg_jax.losses import dist_loss, index_maps, refine_clip, seg_loss
-from moonseg_jax.models import Core, mask_coverage
+from moonseg_jax.models import mask_coverage
 from moonseg_jax.structs import Frame, unpack_masks
 
 Part = tuple[str, Callable[..., Any], tuple[Any, ...]]
@@ -21,13 +20,7 @@ def parts(
     size: str, config: ConfigDict, batch: Frame, loss: Callable, params: Any
 ) -> Iterator[Part]:
     """Name, function and inputs; every function takes a whole batch."""
-    core = Core(
-        config.model,
-        SIZES[size]["c3"],
-        SIZES[size]["c2"],
-        rngs=nnx.Rngs(0),
-        dtype=config.train.dtype,
-    )
+    core = make_core(size, config)
     whole = image_size(size)
     grid = whole[0] // PATCH, whole[1] // PATCH
     fine = tuple(n // config.loss.target_stride for n in whole)
@@ -47,7 +40,9 @@ def parts(
         return tokens, jax.vmap(jax.vmap(core.reference))(tokens)
 
     def maps(batch: Frame, coverage: jax.Array) -> jax.Array:
-        one = lambda clip, m: index_maps(core, clip, m, grid, whole, config)  # noqa: E731
+        def one(clip: Frame, coverage: jax.Array) -> jax.Array:
+            return index_maps(core, clip, coverage, grid, whole, config)
+
         return jax.vmap(one)(batch, coverage)
 
     def refined(tokens: jax.Array, coverage: jax.Array, valid: jax.Array, seen: jax.Array) -> Any:

@@ -36,16 +36,30 @@ def cores():
     return config, graphdef, params, twin
 
 
-def test_online_decisions_and_state(cores):
-    config, graphdef, params, core = cores
-    advance = jax.jit(
+@pytest.fixture(scope="module")
+def advance(cores):
+    """Our own step, compiled."""
+    config, graphdef, params, _ = cores
+    return jax.jit(
         lambda state, frame: step(
             nnx.merge(graphdef, params), state, frame, config=config, image_size=ROOM.image_size
         )
     )
-    state = init(config, config.model.width, ROOM.state_tokens)
+
+
+@pytest.fixture
+def twin(cores):
+    config, _, _, core = cores
     options = {"device": "cpu", "rows": 128, "keys": 2048}
-    twin = OnlineTwin(core, config, ROOM.image_size, ROOM.state_tokens, **options)
+    return OnlineTwin(core, config, ROOM.image_size, ROOM.state_tokens, **options)
+
+
+def first_state(config):
+    return init(config, config.model.width, ROOM.state_tokens)
+
+
+def test_online_decisions_and_state(cores, advance, twin):
+    state = first_state(cores[0])
     matched = 0
     for index in range(6):
         frame = ROOM.frame(index)
@@ -63,18 +77,10 @@ def test_online_decisions_and_state(cores):
     np.testing.assert_allclose(twin.bank.boxes, state.bank.boxes, atol=1e-4)
 
 
-def test_a_filled_twin_goes_on_as_we_do(cores):
-    config, graphdef, params, core = cores
-    state = init(config, config.model.width, ROOM.state_tokens)
-    advance = jax.jit(
-        lambda state, frame: step(
-            nnx.merge(graphdef, params), state, frame, config=config, image_size=ROOM.image_size
-        )
-    )
+def test_a_filled_twin_goes_on_as_we_do(cores, advance, twin):
+    state = first_state(cores[0])
     for index in range(3):
         state, _ = advance(state, ROOM.frame(index))
-    options = {"device": "cpu", "rows": 128, "keys": 2048}
-    twin = OnlineTwin(core, config, ROOM.image_size, ROOM.state_tokens, **options)
     fill(twin, state)
     state, ours = advance(state, ROOM.frame(3))
     instance, _ = twin.step(to_device(ROOM.frame(3), "cpu"))
@@ -101,3 +107,10 @@ def test_training_follows_the_same_curve(cores):
     theirs = [float(twin.step(clips)) for _ in range(3)]
     np.testing.assert_allclose(ours, theirs, rtol=2e-5)
     assert theirs[2] < theirs[0]
+
+
+def test_a_loss_that_the_twin_lacks_is_refused(cores):
+    config = copy.deepcopy(cores[0])
+    config.loss.merge = 0.1
+    with pytest.raises(ValueError, match="no L_merge"):
+        TrainingTwin(cores[3], config, ROOM.image_size)

@@ -17,6 +17,9 @@ class TrainingTwin:
     """Loss, gradient and update; everything but the loop over frames is batched.
 
     Compiled are the parts that run once a frame or once a batch; their shapes never change.
+
+    Raises:
+        ValueError: a config with L_merge, of which the twin knows nothing.
     """
 
     def __init__(
@@ -28,6 +31,8 @@ class TrainingTwin:
         compiled: bool = False,
         dtype: torch.dtype = torch.float32,
     ):
+        if config.loss.merge:
+            raise ValueError("the twin has no L_merge: compare with config.loss.merge = 0")
         self.core, self.config, self.image_size, self.dtype = core, config, image_size, dtype
         made: Callable = torch.compile if compiled else (lambda f: f)
         self._prepare, self._terms = made(self.prepare), made(self.terms)
