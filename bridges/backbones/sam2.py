@@ -171,7 +171,9 @@ class Sam2:
             for points in self._sparse.split(self.points_per_batch, 1)
         ]
         masks, scores = (torch.cat(part) for part in zip(*parts, strict=True))
-        best = nms(boxes_of(masks), scores, self.box_iou)
+        boxes = boxes_of(masks)
+        boxes[:, 2:] -= 1  # As SAM 2's, which end at the last pixel.
+        best = nms(boxes, scores, self.box_iou)
         self.dropped += max(len(best) - self.max_masks, 0)
         best = best[: self.max_masks]
         return to_masks(masks[best], scores[best], self.min_area)

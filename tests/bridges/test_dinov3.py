@@ -22,6 +22,31 @@ CONFIG = {
     "num_register_tokens": REGISTERS,
 }
 GATED = {"use_gated_mlp": True, "hidden_act": "silu"}
+# What else the config.json of a published folder says; ViT-H+'s has GATED, too.
+PUBLISHED = {
+    "architectures": ["DINOv3ViTModel"],
+    "attention_dropout": 0.0,
+    "drop_path_rate": 0.0,
+    "hidden_act": "gelu",
+    "image_size": 224,
+    "initializer_range": 0.02,
+    "key_bias": False,
+    "layer_norm_eps": 1e-05,
+    "layerscale_value": 1.0,
+    "mlp_bias": True,
+    "num_channels": 3,
+    "patch_size": 16,
+    "pos_embed_jitter": None,
+    "pos_embed_rescale": 2.0,
+    "pos_embed_shift": None,
+    "proj_bias": True,
+    "query_bias": True,
+    "rope_theta": 100.0,
+    "torch_dtype": "float32",
+    "transformers_version": "4.56.0.dev0",
+    "use_gated_mlp": False,
+    "value_bias": True,
+}
 
 # Channels 0, 8, 16, 24 of the 2x3 patches, as facebookresearch's code gives them for
 # `official_tensors` and `picture` in float32.
@@ -140,6 +165,12 @@ def test_a_folder_and_an_official_file_of_the_same_weights_are_one_backbone(
     assert a.weights_sha256 == b.weights_sha256
     assert a.config == b.config
     assert torch.equal(a(picture()), b(picture()))
+
+
+def test_a_folder_with_the_published_config_is_the_same(official, make_folder, gated):
+    config = PUBLISHED | (GATED if gated else {})
+    folder = DinoV3(make_folder(gated, config))
+    assert torch.equal(folder(picture()), DinoV3(official)(picture()))
 
 
 def test_other_weights_are_another_backbone(make_folder, tmp_path):

@@ -39,10 +39,15 @@ def _reference(masker, image):
             found.append((float(score), logits > 0))
     kept = []
     for score, mask in sorted(found, key=lambda item: -item[0]):
-        box = boxes_of(mask[None])
-        if all(box_iou(box, boxes_of(other[None])) <= masker.box_iou for _, other in kept):
+        if all(_box_iou(mask, other) <= masker.box_iou for _, other in kept):
             kept.append((score, mask))
     return [(score, mask.numpy()) for score, mask in kept if mask.sum() * 4 >= 64]
+
+
+def _box_iou(a, b):
+    """Of boxes that end at the last pixel."""
+    a, b = (boxes_of(mask[None]) - torch.tensor([0, 0, 1, 1]) for mask in (a, b))
+    return box_iou(a, b)
 
 
 # Untrained, all masks reach over the whole image; with 1 none is a double.
