@@ -1,8 +1,9 @@
 """Reads a cache: single frames, clips in one request, or all frames with read-ahead."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,15 @@ import tensorstore as ts
 from moonseg_jax.cache.arrays import chunk_file, first_unreadable, open_array, read_context
 from moonseg_jax.cache.manifest import REMEDY, check_files, read_manifest, verify_files
 from moonseg_jax.cache.schema import SHARD_FRAMES, ArraySchema, frame_schema
+from moonseg_jax.cache.shards import read_frames
 from moonseg_jax.structs import Frame, InputError, SceneInfo
+
+_FILES_AT_ONCE = 4
+
+
+@cache
+def _default_files() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_FILES_AT_ONCE, "cache")
 
 
 class CacheReader:
@@ -23,6 +32,7 @@ class CacheReader:
         path: of the cache.
         state_attention: read it where it is stored; False leaves the field None and the disk alone.
         context: TensorStore resources to share with other readers, from `read_context`.
+        files: threads to share with other readers, each of which reads one file at a time.
 
     Raises:
         InputError: no cache at ``path``, half-written, of another schema version, or a file is
@@ -35,11 +45,13 @@ class CacheReader:
         *,
         state_attention: bool = True,
         context: ts.Context | None = None,
+        files: ThreadPoolExecutor | None = None,
     ):
         self.path = Path(path)
         self._manifest = read_manifest(self.path)
         check_files(self.path, self._manifest)
         self._context = read_context() if context is None else context
+        self._files = _default_files() if files is None else files
         schema = frame_schema(self._manifest.info, self._manifest.words)
         if not state_attention:
             schema.pop("state_attention", None)
@@ -125,7 +137,8 @@ class CacheReader:
         Args:
             start: of the clip, in frames.
             length: in frames.
-            into: arrays ``[length ...]`` to fill, by field; the others are allocated.
+            into: arrays ``[length ...]`` to fill, by field; the others are allocated. All but
+                masks must be C-contiguous.
 
         Raises:
             IndexError: no such frames.
@@ -134,12 +147,14 @@ class CacheReader:
             raise IndexError(f"{self.path}: frames {start}..{start + length - 1} of {len(self)}")
         arrays = {name: small[start : start + length].copy() for name, small in self._small.items()}
         futures = {}
-        for name, store in self._bulk.items():
-            target = (into or {}).get(name)
+        for array in self._schema.values():
+            if not array.bulk:
+                continue
+            target = (into or {}).get(array.name)
             if target is None:
-                target = np.empty((length, *self._schema[name].shape), self._schema[name].dtype)
-            arrays[name] = target
-            futures[name] = ts.array(target).write(store[start : start + length])
+                target = np.empty((length, *array.shape), array.dtype)
+            arrays[array.name] = target
+            futures[array.name] = self._start(array, start, target)
         return ClipRequest(self, start, length, arrays, futures)
 
     def verify(self) -> None:
@@ -152,12 +167,27 @@ class CacheReader:
 
     def close(self) -> None:
         """Lets go of the open arrays; a later read opens them again."""
-        self.__dict__.pop("_bulk", None)
+        self.__dict__.pop("_compressed", None)
         self.__dict__.pop("_small", None)
 
+    def _start(
+        self, array: ArraySchema, start: int, target: np.ndarray
+    ) -> list[ts.WriteFutures | Future[None]]:
+        """Starts filling the target, by TensorStore only where there is something to decode."""
+        stop = start + len(target)
+        if array.compressed:
+            return [ts.array(target).write(self._compressed[array.name][start:stop])]
+        started = []
+        while start < stop:
+            end = min(stop, (start // SHARD_FRAMES + 1) * SHARD_FRAMES)
+            file, piece = self.path / chunk_file(array, start), target[: end - start]
+            started.append(self._files.submit(read_frames, file, start % SHARD_FRAMES, piece))
+            start, target = end, target[end - start :]
+        return started
+
     @cached_property
-    def _bulk(self) -> dict[str, ts.TensorStore]:
-        return {a.name: self._open(a.name) for a in self._schema.values() if a.bulk}
+    def _compressed(self) -> dict[str, ts.TensorStore]:
+        return {a.name: self._open(a.name) for a in self._schema.values() if a.compressed}
 
     @cached_property
     def _small(self) -> dict[str, np.ndarray]:
@@ -165,7 +195,7 @@ class CacheReader:
 
     def _damage(self, name: str, start: int, length: int, error: Exception) -> InputError:
         array = self._schema[name]
-        frame, word = first_unreadable(self._bulk[name], array, start, length)
+        frame, word = first_unreadable(self._open(name), array, start, length)
         file = self.path / chunk_file(array, frame, word)
         return InputError(f"{file}: cannot be read ({name}, frame {frame}); {REMEDY}: {error}")
 
@@ -194,14 +224,14 @@ class ClipRequest:
         reader: whose clip it is.
         start, length: of the clip, in frames.
         arrays: by field, ``[length ...]``; bulk arrays are valid after `wait`.
-        futures: by field, of the bulk arrays.
+        futures: by field, of the files of the bulk arrays.
     """
 
     reader: CacheReader
     start: int
     length: int
     arrays: dict[str, np.ndarray]
-    futures: dict[str, ts.WriteFutures]
+    futures: dict[str, list[ts.WriteFutures | Future[None]]]
 
     def wait(self) -> dict[str, np.ndarray]:
         """The arrays by field, ``[length ...]``, once all are read.
@@ -209,9 +239,10 @@ class ClipRequest:
         Raises:
             InputError: naming array, frame and file of what is corrupt.
         """
-        for name, future in self.futures.items():
+        for name, futures in self.futures.items():
             try:
-                future.result()
+                for future in futures:
+                    future.result()
             except (OSError, ValueError) as error:
                 raise self.reader._damage(name, self.start, self.length, error) from error
         return self.arrays

@@ -7,6 +7,7 @@ import numpy as np
 from moonseg_jax.cache import CacheReader
 from moonseg_jax.cache.reader import ClipRequest
 from moonseg_jax.cache.schema import frame_schema
+from moonseg_jax.data.buffers import Buffers
 from moonseg_jax.data.masks import fit_masks
 from moonseg_jax.structs import Frame
 from moonseg_jax.structs.bitplanes import WORD_BITS
@@ -15,7 +16,7 @@ _MASK_FIELDS = ("masks", "mask_valid", "mask_scores")
 
 
 def load_batch(
-    clips: Sequence[tuple[CacheReader, int]], length: int, max_masks: int
+    clips: Sequence[tuple[CacheReader, int]], length: int, max_masks: int, buffers: Buffers
 ) -> tuple[Frame, dict[str, int]]:
     """Reads clips into one batch.
 
@@ -25,6 +26,7 @@ def load_batch(
         clips: reader and first frame of each.
         length: frames of a clip.
         max_masks: mask capacity of the batch, a multiple of 32.
+        buffers: where the batch's memory comes from.
 
     Returns:
         `Frame` ``[b t ...]`` and ``{"dropped_masks": int}``.
@@ -35,7 +37,8 @@ def load_batch(
     words = max_masks // WORD_BITS
     schema = frame_schema(clips[0][0].info, words)
     schema.pop("state_attention", None)
-    batch = {a.name: np.empty((len(clips), length, *a.shape), a.dtype) for a in schema.values()}
+    lead = len(clips), length
+    batch = {a.name: buffers.empty((*lead, *a.shape), a.dtype) for a in schema.values()}
     requests = []
     for b, (reader, start) in enumerate(clips):
         count = min(length, len(reader) - start)

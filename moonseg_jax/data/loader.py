@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from moonseg_jax.cache import CacheReader
 from moonseg_jax.data.batch import load_batch
+from moonseg_jax.data.buffers import Buffers
 from moonseg_jax.data.scenes import open_scenes
 from moonseg_jax.structs import Frame, InputError
 from moonseg_jax.structs.bitplanes import WORD_BITS
@@ -90,13 +91,14 @@ class ClipLoader(Iterator[Batch]):
         self._stream = _stream_id(readers, data_config, seed)
         frames, max_masks = data_config.clip_frames, data_config.max_masks
         lengths = np.array([len(reader) for reader in readers])
+        buffers = Buffers()
 
         def choose_clip(scene: int, rng: np.random.Generator) -> np.ndarray:
             return np.array([scene, rng.integers(max(1, lengths[scene] - frames + 1))])
 
         def read(clips: np.ndarray) -> Batch:
             chosen = [(readers[scene], int(start)) for scene, start in clips]
-            return load_batch(chosen, frames, max_masks)
+            return load_batch(chosen, frames, max_masks, buffers)
 
         clips = grain.MapDataset.range(self.num_scenes).seed(seed).shuffle().repeat(num_epochs)
         clips = clips.random_map(choose_clip)[process_index::process_count]

@@ -1,6 +1,7 @@
 """Opens the caches of one run, and refuses those that do not belong together."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from moonseg_jax.cache import CacheReader
@@ -24,9 +25,9 @@ def open_scenes(cache_paths: Sequence[str | Path], file_reads: int) -> list[Cach
     """
     if not cache_paths:
         raise InputError("no cache to train on; check the pattern given as --cache")
-    context = read_context(file_reads)
+    shared = {"context": read_context(file_reads), "files": ThreadPoolExecutor(file_reads)}
     paths = sorted({Path(path) for path in cache_paths})
-    readers = [CacheReader(path, state_attention=False, context=context) for path in paths]
+    readers = [CacheReader(path, state_attention=False, **shared) for path in paths]
     first = readers[0]
     expected = _comparable(first.info)
     for reader in readers[1:]:
