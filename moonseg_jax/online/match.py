@@ -26,13 +26,14 @@ def match(score: jax.Array, candidate: jax.Array, threshold: float, rule: str) -
     # Few rows are feasible in a view of a large scene: then the solver sees only those.
     few = min(n, 2 * q)
     used = jnp.any(feasible, axis=0)
-    column = jnp.argsort(~used, stable=True)[:few].astype(jnp.int32)
+    count = jnp.sum(used, dtype=jnp.int32)
 
     def over_few() -> jax.Array:
-        choice = assign(cost[:, column], alone)
+        column = jnp.nonzero(used, size=few, fill_value=0)[0].astype(jnp.int32)
+        choice = assign(jnp.where(jnp.arange(few) < count, cost[:, column], jnp.inf), alone)
         return jnp.where(choice >= 0, column[choice], -1)
 
-    return jax.lax.cond(jnp.sum(used) <= few, over_few, lambda: assign(cost, alone))
+    return jax.lax.cond(count <= few, over_few, lambda: assign(cost, alone))
 
 
 def _cost_of_staying_alone(cost: jax.Array, rule: str) -> float | jax.Array:

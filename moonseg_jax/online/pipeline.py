@@ -1,6 +1,7 @@
 """The online loop: one pure step a frame, one call per step of the algorithm."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +135,10 @@ def retrieve(
 def over_visible(
     refined: Callable[[jax.Array, jax.Array], jax.Array], rows: jax.Array, visible: jax.Array
 ) -> jax.Array:
-    """Refines with the visible rows alone where they are few: a large scene costs no more then.
+    """Refines with hardly more than the visible rows: the size of a scene costs nothing then.
+
+    As shapes are fixed, the context has the least of a few capacities that holds them: from
+    `FEW_IN_VIEW` up to all rows, each four times the last, as every one is compiled.
 
     Args:
         refined: takes context ``[m d]`` and which of it is visible ``[m]``.
@@ -144,15 +148,19 @@ def over_visible(
     Returns:
         What ``refined`` returns of all rows, to rounding.
     """
-    few = min(FEW_IN_VIEW, len(rows))
-    first = jnp.argsort(~visible, stable=True)[:few]
-    if few == len(rows):
-        return refined(rows, visible)
-    return jax.lax.cond(
-        jnp.sum(visible) <= few,
-        lambda: refined(rows[first], visible[first]),
-        lambda: refined(rows, visible),
-    )
+    capacities, capacity = [], FEW_IN_VIEW
+    while capacity < len(rows):
+        capacities.append(capacity)
+        capacity *= 4
+    count = jnp.sum(visible, dtype=jnp.int32)
+
+    def among(capacity: int) -> jax.Array:
+        index = jnp.nonzero(visible, size=capacity, fill_value=0)[0]
+        return refined(rows[index], jnp.arange(capacity) < count)
+
+    branches = [partial(among, capacity) for capacity in capacities]
+    enough = sum((count > capacity for capacity in capacities), jnp.zeros((), jnp.int32))
+    return jax.lax.switch(enough, [*branches, lambda: refined(rows, visible)])
 
 
 def observe(
