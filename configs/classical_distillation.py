@@ -10,5 +10,4 @@ def get_config():
     config.loss.xseg = 0.0
     config.online.merge_threshold = 0.85
     config.online.match_threshold = 1.2
-    config.train.steps = 1400
     return config

@@ -68,7 +68,7 @@ def features_only_config() -> ConfigDict:
     config.model.context = False
     config.model.refine_layers = 0
     config.online.terms = "query,state,view"
-    config.online.merge_threshold = 0.87
+    config.online.merge_threshold = 0.89
     config.online.match_threshold = 1.4
     return config
 
@@ -128,7 +128,7 @@ def online_config() -> ConfigDict:
             "merge_threshold": 0.8,
             "merge_rule": "components",  # D12: "components" or "greedy" pairs, best first.
             "match_threshold": 1.8,  # For three terms: D11 scales it by the number in use / 3.
-            "assignment": "count",  # D19: "count", most pairs, or "score", E above the threshold.
+            "assignment": "score",  # D19: "score", most E above threshold, or "count", most pairs.
             "terms": "query,state,box",  # D11: terms of Eq. 12; "state" drops out without A.
             "box_margin": 0.02,  # Added to boxes before IoU so that flat ones have a volume.
             "box_sigma": 2.5,  # Boxes end at mean ± this many deviations (flying pixels); 0 = off.
@@ -144,7 +144,7 @@ def data_config() -> ConfigDict:
             "clip_frames": 16,
             "batch_clips": 16,
             "max_masks": 64,  # Surplus masks are dropped smallest first, and counted.
-            "read_threads": 4,
+            "read_threads": 16,
             "prefetch_batches": 2,
         }
     )
