@@ -50,7 +50,7 @@ def _panel(
     everything = [point for curve in curves for point in curve]
     if not everything:
         return
-    last = max(step for step, _ in everything)
+    last = max(step for step, _ in everything) or 1
     low, high = (math.log(f(value for _, value in everything)) for f in (min, max))
     left, right, upper, lower = MARGIN, WIDTH - MARGIN, top + 24, top + HEIGHT - 28
 

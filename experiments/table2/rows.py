@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.dataset import add_data_flags, results_in, settings_of
-from moonseg_cli.scoring import score_scenes
-from moonseg_cli.segment import core_for, segment_cache
+from experiments.dataset import add_data_flags
+from moonseg_cli.segment import core_for
+from moonseg_jax import LoadedCore, segment
 from moonseg_jax.cache import CacheReader
-from moonseg_jax.eval import Dataset, SceneScore, place_of
+from moonseg_jax.eval import Dataset, place_of, read_predictions, write_predictions
+from moonseg_jax.structs import InputError, SceneInfo
 
 WEIGHTS = ("refinement", "distillation", "memory")
 
@@ -57,42 +58,80 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """The scenes, and weights of the rows."""
     add_data_flags(parser)
     for name in WEIGHTS:
-        parser.add_argument(f"--{name}", help=f"weights of the row '+ {name}': file or workdir")
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            default=[],
+            metavar="W",
+            help=f"weights of the row '+ {name}', one for each seed of training: files or workdirs",
+        )
 
 
-def why_not(row: Row, args: argparse.Namespace, dataset: Dataset) -> str | None:
+def info_of(args: argparse.Namespace, dataset: Dataset) -> SceneInfo:
+    """Of the first cache: what all of them have in common."""
+    return CacheReader(place_of(args.caches, dataset.scenes[0].scene)).info
+
+
+def why_not(row: Row, args: argparse.Namespace, info: SceneInfo) -> str | None:
     """Why a row cannot be run; None where it can."""
     if row.weights and not getattr(args, row.weights):
         return f"no weights given (--{row.weights})"
-    first = CacheReader(place_of(args.caches, dataset.scenes[0].scene))
-    if row.state and first.info.state_tokens == 0:
+    if row.state and info.state_tokens == 0:
         return "the caches hold no state attention"
     return None
 
 
+def weights_of(row: Row, args: argparse.Namespace) -> list[str]:
+    """Of each training; of a row without any, ``none``."""
+    return getattr(args, row.weights) if row.weights else ["none"]
+
+
 def run_row(
     row: Row, args: argparse.Namespace, dataset: Dataset, fields: Sequence[str], out: Path
-) -> list[SceneScore]:
-    """Segments every cache and scores the results.
+) -> list[Path]:
+    """Segments every cache, once for each training; what is there already is left.
 
     Args:
         row: what to run.
         args: of `add_flags`.
         dataset: of `open_dataset`.
         fields: ``group.field=value`` on top of the row's own.
-        out: folder of the results, one a scene.
+        out: folder of the results, one a scene; of several trainings ``1/``, ``2/``, ... in it.
+
+    Returns:
+        The folder of results of each training.
     """
-    checkpoint = getattr(args, row.weights) if row.weights else "none"
-    for scene in dataset.scenes:
-        cache = place_of(args.caches, scene.scene)
-        words = overrides_of(row, checkpoint, cache, fields)
-        segment_cache(cache, out / scene.scene, checkpoint, words)
-    return list(score_scenes(results_in(out, dataset).scenes, settings_of(args), args.workers))
+    trainings = weights_of(row, args)
+    single = len(trainings) == 1
+    folders = [out if single else out / str(i) for i in range(1, len(trainings) + 1)]
+    for weights, folder in zip(trainings, folders, strict=True):
+        for scene in dataset.scenes:
+            reader, result = CacheReader(place_of(args.caches, scene.scene)), folder / scene.scene
+            core = core_of(row, weights, reader.info, fields)
+            if not is_done(result, core, reader.path):
+                config, found = core.config.to_dict(), segment(reader, core)
+                write_predictions(result, found, reader, config=config, checkpoint=core.origin)
+            reader.close()
+    return folders
 
 
-def overrides_of(row: Row, checkpoint: str, cache: Path, fields: Sequence[str]) -> list[str]:
-    """The words that make the row of whatever settings its weights bring."""
-    words = [f"--config.{field}" for field in (*row.fields, *fields)]
-    config = core_for(checkpoint, CacheReader(cache).info, words).config
-    terms = [term for term in config.online.terms.split(",") if term != "state"]
-    return [*words, f"--config.online.terms={','.join(terms + ['state'] * row.state)}"]
+def core_of(row: Row, weights: str, info: SceneInfo, fields: Sequence[str]) -> LoadedCore:
+    """The core of a row, with whatever settings its weights bring below the row's own."""
+    core = core_for(weights, info, [f"--config.{field}" for field in (*row.fields, *fields)])
+    terms = [term for term in core.config.online.terms.split(",") if term != "state"]
+    core.config.online.terms = ",".join(terms + ["state"] * row.state)
+    return core
+
+
+def is_done(result: Path, core: LoadedCore, cache: Path) -> bool:
+    """Whether a result is of this core and this cache, and newer than both."""
+    try:
+        made = read_predictions(result)
+    except InputError:
+        return False
+    if (made.config, made.checkpoint) != (core.config.to_dict(), core.origin):
+        return False
+    sources = [cache / "manifest.json", Path(core.origin)]
+    written = (result / "result.json").stat().st_mtime
+    older = all(path.stat().st_mtime <= written for path in sources if path.exists())
+    return older and made.cache == str(cache.resolve())
