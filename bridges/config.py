@@ -5,21 +5,25 @@ from typing import Literal, get_args
 
 from moonseg_jax.structs import InputError
 
-RFMS = ("sensor", "cut3r")
-SEMANTICS = ("classical", "dinov3")
+RFMS = ("sensor", "cut3r", "mini")
+SEMANTICS = ("classical", "dinov3", "mini")
 MASK_MODELS = ("felzenszwalb", "fastsam", "sam2")
-NEURAL = {"cut3r", "dinov3", "fastsam", "sam2"}
-COMING = ("mini",)
-# Settings that only models notice: the option, and the models.
+# By role, those that PyTorch runs; of the rfm's, all are recurrent.
+NEURAL = {
+    "rfm": ("cut3r", "mini"),
+    "semantic": ("dinov3", "mini"),
+    "masks": ("fastsam", "sam2"),
+}
+# Settings that only these notice: the option, and the roles.
 NOTICED_BY = {
-    "rfm_weights": ("--rfm-weights", {"cut3r"}),
-    "semantic_weights": ("--semantic-weights", {"dinov3"}),
-    "mask_weights": ("--mask-weights", {"fastsam", "sam2"}),
-    "device": ("--device", NEURAL),
-    "dtype": ("--dtype", NEURAL),
-    "state_attention": ("--with-state-attention", {"cut3r"}),
-    "update_rule": ("--update-rule", {"cut3r"}),
-    "reset_every": ("--reset-every", {"cut3r"}),
+    "rfm_weights": ("--rfm-weights", ["rfm"]),
+    "semantic_weights": ("--semantic-weights", ["semantic"]),
+    "mask_weights": ("--mask-weights", ["masks"]),
+    "device": ("--device", list(NEURAL)),
+    "dtype": ("--dtype", list(NEURAL)),
+    "state_attention": ("--with-state-attention", ["rfm"]),
+    "update_rule": ("--update-rule", ["rfm"]),
+    "reset_every": ("--reset-every", ["rfm"]),
 }
 UpdateRule = Literal["cut3r", "ttt3r"]
 DTYPES = ("auto", "float32", "bfloat16")
@@ -30,10 +34,10 @@ class BridgeConfig:
     """Which backbones look at a recording.
 
     Attributes:
-        rfm: geometry, ``sensor`` or ``cut3r``.
-        semantic: ``classical`` or ``dinov3``.
+        rfm: geometry, ``sensor``, ``cut3r`` or ``mini``.
+        semantic: ``classical``, ``dinov3`` or ``mini``.
         masks: ``felzenszwalb``, ``fastsam``, ``sam2``, or a folder of label maps.
-        rfm_weights: a file or folder; empty: where they are usually kept.
+        rfm_weights: a file or folder; empty: where they are usually kept, or what ships (``mini``).
         semantic_weights: likewise.
         mask_weights: likewise.
         device: ``cpu``, ``cuda``, ``cuda:1``; ``auto`` takes a GPU where there is one.
@@ -66,22 +70,23 @@ class BridgeConfig:
     @property
     def neural(self) -> set[str]:
         """Those of its backbones that PyTorch runs."""
-        return {self.rfm, self.semantic, self.masks} & NEURAL
+        chosen = ((getattr(self, role), models) for role, models in NEURAL.items())
+        return {name for name, models in chosen if name in models}
 
 
 def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        state = "not installed in this version" if value in COMING else "unknown"
-        raise InputError(f"--{option}={value} is {state}: use {' or '.join(choices)}.")
+        raise InputError(f"--{option}={value} is unknown: use {' or '.join(choices)}.")
 
 
 def _check_noticed(config: BridgeConfig) -> None:
     """Refuses a setting that would go unnoticed; what is no model runs on the CPU anyway."""
-    for name, (option, models) in NOTICED_BY.items():
+    for name, (option, roles) in NOTICED_BY.items():
         value = getattr(config, name)
         given = value not in (getattr(BridgeConfig, name), "cpu")
-        if given and not models & config.neural:
+        if given and all(getattr(config, role) not in NEURAL[role] for role in roles):
+            models = ", ".join(f"--{role}={'|'.join(NEURAL[role])}" for role in roles)
             raise InputError(
-                f"{option} would change nothing, as it is for {', '.join(sorted(models))} and none"
-                " of these is used: leave it out, or choose one."
+                f"{option} would change nothing, as it is for {models}: leave it out, or choose"
+                " one of these."
             )

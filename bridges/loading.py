@@ -10,9 +10,10 @@ from bridges.backbones.interfaces import GeometrySource, MaskSource, Semantics
 from bridges.backbones.masks import LabelMapFolder
 from bridges.backbones.sensor import SensorGeometry
 from bridges.checkpoints import find_weights, tensors_sha256
-from bridges.config import BridgeConfig
-from bridges.preprocess import ImageTransform, plan_transform
+from bridges.config import NEURAL, BridgeConfig
+from bridges.preprocess import PATCH, ImageTransform, plan_transform
 from bridges.sources import Source
+from bridges.weights import MINI_CUT3R, MINI_SEMANTIC, shipped
 from moonseg_jax.structs import InputError, install
 
 log = logging.getLogger(__name__)
@@ -60,8 +61,10 @@ class Backbones:
         config, size = self.config, transform.image_size
         settings = Cut3rSettings(config.update_rule, config.reset_every, config.state_attention)
         if size not in self._runners:
-            self._runners[size] = make_runner(self._cut3r, size, settings)
-        return Cut3rGeometry(self._runners[size], self._cut3r_sha256, settings)
+            shrink = self._cut3r.config.shrink
+            seen = size[0] // shrink, size[1] // shrink
+            self._runners[size] = make_runner(self._cut3r, seen, settings)
+        return Cut3rGeometry(self._runners[size], self._cut3r_sha256, settings, config.rfm)
 
     def masks(self, source: Source, transform: ImageTransform) -> MaskSource:
         """Masks of one scene; InputError where a folder of them does not fit the source."""
@@ -77,22 +80,30 @@ class Backbones:
         return LabelMapFolder(Path(self.config.masks).expanduser(), transform, source)
 
     def _load_cut3r(self) -> tuple[Any, str]:
-        if self.config.rfm != "cut3r":
+        if self.config.rfm not in NEURAL["rfm"]:
             return None, ""
-        from bridges.backbones.cut3r import Cut3r, compile_blocks
+        from bridges.backbones.cut3r import MINI, Cut3r, compile_blocks
 
-        path = _weights("cut3r", self.config.rfm_weights)
-        model = Cut3r.from_checkpoint(path)
+        if self.config.rfm == "mini":
+            model = Cut3r.from_checkpoint(shipped(MINI_CUT3R, self.config.rfm_weights), MINI)
+        else:
+            model = Cut3r.from_checkpoint(_weights("cut3r", self.config.rfm_weights))
         # Over the tensors, so that a downloaded file and what was converted from it are one.
         sha256 = tensors_sha256(model.state_dict())
         model = model.to(self._device).cast(self._dtype)
-        if self._device != "cpu":
+        # Of the small one a step is fast as captured; compiling would take longer than most scenes.
+        if self._device != "cpu" and self.config.rfm == "cut3r":
             compile_blocks(model)
         return model, sha256
 
     def _load_semantics(self) -> Semantics:
         if self.config.semantic == "classical":
             return ClassicalSemantics()
+        if self.config.semantic == "mini":
+            from bridges.backbones.mini_vit import MiniSemantics
+
+            path = shipped(MINI_SEMANTIC, self.config.semantic_weights)
+            return MiniSemantics.from_checkpoint(path, self._device, self._dtype, cell=PATCH)
         from bridges.backbones.dinov3 import DinoV3
 
         path = _weights("dinov3", self.config.semantic_weights)
@@ -158,5 +169,5 @@ def _check_sensor(source: Source) -> None:
         raise InputError(
             f"{source.path} has no {' and no '.join(source.lacks)}, and --rfm=sensor needs depth,"
             " poses and intrinsics: give a posed RGB-D folder (color/ depth/ pose/"
-            " intrinsics.txt), a 7-Scenes folder, or --rfm=cut3r."
+            " intrinsics.txt), a 7-Scenes folder, or --rfm=cut3r or --rfm=mini."
         )

@@ -50,10 +50,14 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         " the hub's downloads; `moonseg doctor` says what is found and where to get the rest.",
     )
     group.add_argument(
-        "--rfm", default="sensor", help="geometry: sensor (depth and poses given), cut3r"
+        "--rfm",
+        default="sensor",
+        help="geometry: sensor (depth and poses given), cut3r, mini (a small one of our own)",
     )
     group.add_argument(
-        "--semantic", default="classical", help="semantic features: classical, dinov3"
+        "--semantic",
+        default="classical",
+        help="semantic features: classical, dinov3, mini (a small one of our own)",
     )
     group.add_argument(
         "--masks",
@@ -67,7 +71,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
             f"--{name}-weights",
             default="",
             metavar="PATH|NAME",
-            help=f"path, or name: {known}; default: the first found",
+            help=f"path, or name: {known}; default: the first found (of mini: what is installed)",
         )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1; default: auto")
     group.add_argument(
@@ -78,8 +82,8 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--with-state-attention",
         action="store_true",
-        help="with --rfm=cut3r: also keep its state-to-image attention, about 1 MB a frame before"
-        " compression, by which `moonseg segment` matches instances as well (Eq. 11, 12)",
+        help="with --rfm=cut3r or mini: also keep its state-to-image attention, about 1 MB a frame"
+        " before compression, by which `moonseg segment` matches instances as well (Eq. 11, 12)",
     )
     group.add_argument("--update-rule", default="cut3r", help="of CUT3R's state: cut3r, ttt3r")
     group.add_argument(

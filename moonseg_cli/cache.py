@@ -3,9 +3,15 @@
 import argparse
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moonseg_cli.backbones import add_backbones, add_frames, at_least, bridge_config
 from moonseg_cli.progress import SceneBars
+
+if TYPE_CHECKING:
+    from bridges.loading import Backbones
+    from moonseg_cli.caching.events import Done
+    from moonseg_cli.caching.jobs import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,16 +134,34 @@ def cache_recording(
         InputError: whatever is wrong with the source; nothing is left behind.
     """
     from bridges.bridge import BridgeConfig, load_backbones
-    from moonseg_cli.caching.events import Done, Progress
     from moonseg_cli.caching.jobs import Job
+
+    backbones = load_backbones(BridgeConfig(rfm=rfm, semantic=semantic, masks=masks))
+    cache_one(Job("cache", str(source), Path(out), masks, stride, max_frames), backbones)
+
+
+def cache_one(job: "Job", backbones: "Backbones") -> "Done":
+    """Caches one scene, with a bar, by backbones that are loaded already.
+
+    Args:
+        job: the scene.
+        backbones: what sees it.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: whatever is wrong with the source; nothing is left behind.
+    """
+    from moonseg_cli.caching.events import Done, Progress
     from moonseg_cli.caching.report import line
     from moonseg_cli.caching.work import cache_scene
 
-    backbones = load_backbones(BridgeConfig(rfm=rfm, semantic=semantic, masks=masks))
-    job = Job("cache", str(source), Path(out), masks, stride, max_frames)
     with SceneBars() as bars:
         for event in cache_scene(job, backbones):
             if isinstance(event, Progress):
                 bars.update(job.name, event.frames, event.total)
-            elif isinstance(event, Done) and event.skipped:
-                bars.end(job.name, line(job, event))
+            elif isinstance(event, Done):
+                bars.end(job.name, line(job, event) if event.skipped else "")
+                return event
+    raise AssertionError

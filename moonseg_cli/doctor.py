@@ -90,10 +90,14 @@ def _torch_devices() -> str:
 def _backbone_weights() -> dict[str, str]:
     """Where the weights of each backbone are, or where a user gets them."""
     from bridges.checkpoints import CROPFORMER, KNOWN, found_weights, weights_folder
+    from bridges.weights import MADE, MINI_CUT3R, MINI_SEMANTIC
 
-    found = {known.name: found_weights(known) for known in KNOWN}
-    places = {known.name: str(found[known.name] or f"missing: {known.download}") for known in KNOWN}
-    return {"looked for in": str(weights_folder()), **places, "CropFormer": CROPFORMER}
+    def place(path: Path | None, remedy: str) -> str:
+        return str(path) if path and path.exists() else f"missing: {remedy}"
+
+    ours = {path.stem: place(path, MADE) for path in (MINI_CUT3R, MINI_SEMANTIC)}
+    others = {known.name: place(found_weights(known), known.download) for known in KNOWN}
+    return {**ours, "looked for in": str(weights_folder()), **others, "CropFormer": CROPFORMER}
 
 
 def _disk() -> dict[str, str]:

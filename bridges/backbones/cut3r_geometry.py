@@ -7,11 +7,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from bridges.backbones.cut3r import Cut3rOutput, Cut3rState, Cut3rStream, normalise_images
+from bridges.backbones.cut3r import (
+    Cut3rConfig,
+    Cut3rOutput,
+    Cut3rState,
+    Cut3rStream,
+    normalise_images,
+    shrink_images,
+)
 from bridges.backbones.cut3r_runner import Cut3rRunner, Cut3rSettings, make_runner, rows
 from bridges.backbones.interfaces import POINT_STRIDE, Geometry
+from bridges.preprocess import PATCH
 from moonseg_jax.structs import SourceFrame
 
 __all__ = ["Cut3rGeometry", "Cut3rSettings", "make_runner"]
@@ -27,14 +36,21 @@ class Cut3rGeometry:
         runner: the model, shared by scenes of one image size.
         weights_sha256: of its tensors.
         settings: how to run it.
+        name: as on the command line.
     """
 
-    name = "cut3r"
     threaded = False
     units = "scene"
     poses = "predicted"
 
-    def __init__(self, runner: Cut3rRunner, weights_sha256: str, settings: Cut3rSettings) -> None:
+    def __init__(
+        self,
+        runner: Cut3rRunner,
+        weights_sha256: str,
+        settings: Cut3rSettings,
+        name: str = "cut3r",
+    ) -> None:
+        self.name = name
         self.runner = runner
         self.weights_sha256 = weights_sha256
         self.channels = runner.model.config.width
@@ -81,7 +97,7 @@ class Cut3rGeometry:
         rounds = _rounds(scenes)
         runner.prepare(len(rounds[0]), room[1])
         pixels = normalise_images(images, runner.model.initial_tokens.device)
-        tokens = runner.encode(pixels, room[0])
+        tokens = runner.encode(shrink_images(pixels, runner.model.config), room[0])
         told: dict[int, Geometry] = {}
         for members in rounds:
             advanced = _step([scenes[i] for i in members], tokens[members], room[1])
@@ -99,7 +115,7 @@ def _step(scenes: Sequence[Cut3rGeometry], tokens: Tensor, room: int) -> list[Ge
     told, after = scenes[0].runner.step_encoded(
         tokens, state, None, settings.state_attention, settings.update_rule, room
     )
-    told, geometry = _at_cells(told), []
+    told, geometry = _at_cells(told, scenes[0].runner.model.config), []
     for i, scene in enumerate(scenes):
         row = rows(told, i, i + 1)
         output = scene.stream.advance(tokens[i : i + 1], row, rows(after, i, i + 1))
@@ -117,18 +133,36 @@ def _rounds(scenes: Sequence[Cut3rGeometry]) -> list[list[int]]:
     return list(rounds.values())
 
 
-def _at_cells(output: Cut3rOutput) -> Cut3rOutput:
-    """Points at the pointmap's stride, and features, in the cache's precisions."""
-    half = POINT_STRIDE // 2
-    cells = (slice(None), *(slice(half, None, POINT_STRIDE),) * 2)
+def _at_cells(output: Cut3rOutput, config: Cut3rConfig) -> Cut3rOutput:
+    """On the processed image and its grids, in the cache's precisions."""
+    stride = POINT_STRIDE // config.shrink
+    cells = (slice(None), *(slice(stride // 2, None, stride),) * 2)
+    finer = config.patch * config.shrink // PATCH  # Patches of the grid across one of the model's.
     attention = output.state_attention
+    intrinsics = output.intrinsics.clone()
+    intrinsics[:, :2] *= config.shrink
     return replace(
         output,
         points_world=output.points_world[cells].float().contiguous(),
         conf_world=output.conf_world[cells].float().contiguous(),
-        features=output.features.to(torch.float16).contiguous(),
-        state_attention=None if attention is None else attention.to(torch.float16).contiguous(),
+        features=_refined(output.features.float(), finer).to(torch.float16).contiguous(),
+        intrinsics=intrinsics,
+        state_attention=None if attention is None else _spread(attention, finer),
     )
+
+
+def _refined(features: Tensor, finer: int) -> Tensor:
+    """``[b h w c]`` on a grid so many times finer, bilinear."""
+    if finer == 1:
+        return features
+    planes = features.movedim(-1, 1)
+    return F.interpolate(planes, scale_factor=finer, mode="bilinear").movedim(1, -1)
+
+
+def _spread(attention: Tensor, finer: int) -> Tensor:
+    """``[b s h w]`` on a grid so many times finer: equal shares, so that sums over masks stay."""
+    shares = attention.repeat_interleave(finer, 2).repeat_interleave(finer, 3) / finer**2
+    return shares.to(torch.float16).contiguous()
 
 
 def _geometry(output: Cut3rOutput) -> Geometry:

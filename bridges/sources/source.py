@@ -6,11 +6,18 @@ from pathlib import Path
 
 from moonseg_jax.structs import SourceFrame
 
+IMAGE_FOLDERS = ("color", "rgb", "image", "images", "frames")
+
 
 def scene_name(path: str | Path) -> str:
-    """What a recording is called: its folder's name, or its file's without the suffix."""
+    """What a recording is called: its folder's name, or its file's without the suffix.
+
+    Images alone often lie in a folder of the recording's, ``ROOM/color``: that is called ``ROOM``.
+    """
     path = Path(path).absolute()
-    return path.name if path.is_dir() else path.stem
+    if not path.is_dir():
+        return path.stem
+    return path.parent.name if path.name in IMAGE_FOLDERS and path.parent.name else path.name
 
 
 class Source(ABC):

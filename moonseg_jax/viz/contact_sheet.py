@@ -4,21 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from moonseg_jax.structs import Recording
 from moonseg_jax.viz.overlay import overlay_instances
 from moonseg_jax.viz.palette import tint_instances
 from moonseg_jax.viz.render import doll_house_camera, render, top_camera
+from moonseg_jax.viz.sheet import beside, cell_width, line, stack
 from moonseg_jax.viz.upright import NEIGHBOURS, stand_up
 
 if TYPE_CHECKING:
     from moonseg_jax.eval.predictions import Predictions
 
-_WIDTH = 1800
-_GAP = 12
-_LINE = 44
-_INK = (40, 40, 40)
 _CLOUD_HEIGHT = 620
 
 
@@ -42,13 +39,7 @@ def write_contact_sheet(
     rows = [_title(predictions, metrics), *_frame_rows(predictions, recording, frames)]
     if len(predictions.points) >= NEIGHBOURS:
         rows += _cloud_rows(predictions)
-    height = sum(row.height for row in rows) + _GAP * (len(rows) + 1)
-    sheet = Image.new("RGB", (_WIDTH, height), "white")
-    top = _GAP
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height + _GAP
-    sheet.save(path)
+    stack(rows).save(path)
 
 
 def _title(predictions: "Predictions", metrics: dict[str, Any] | None) -> Image.Image:
@@ -58,10 +49,7 @@ def _title(predictions: "Predictions", metrics: dict[str, Any] | None) -> Image.
     if metrics is not None and metrics["ap"] is not None:
         ap = (f"{name.upper()} {100 * metrics[name]:.1f}" for name in ("ap", "ap50", "ap25"))
         words.append(f"{'  '.join(ap)} ({metrics['gt_mode']})")
-    line = Image.new("RGB", (_WIDTH, _LINE), "white")
-    font = ImageFont.load_default(size=26)
-    ImageDraw.Draw(line).text((_GAP, 6), "   ·   ".join(words), _INK, font)
-    return line
+    return line(words)
 
 
 def _frame_rows(
@@ -71,8 +59,8 @@ def _frame_rows(
     total = len(predictions.info.frame_names)
     chosen = np.unique(np.linspace(0, total - 1, frames).round().astype(int))
     height, width = predictions.info.image_size
-    cell_width = (_WIDTH - _GAP * (len(chosen) + 1)) // len(chosen)
-    cell = (cell_width, round(cell_width * height / width))
+    across = cell_width(len(chosen))
+    cell = (across, round(across * height / width))
     images, overlays = [], []
     for i in chosen:
         image = Image.fromarray(recording.colors(int(i)))
@@ -82,7 +70,7 @@ def _frame_rows(
         )
         images.append(image)
         overlays.append(Image.fromarray(overlay_instances(np.asarray(image), np.asarray(labels))))
-    return _beside(images), _beside(overlays)
+    return beside(images), beside(overlays)
 
 
 def _cloud_rows(predictions: "Predictions") -> list[Image.Image]:
@@ -90,18 +78,8 @@ def _cloud_rows(predictions: "Predictions") -> list[Image.Image]:
     cloud = stand_up(predictions.points.astype(np.float64), predictions.T_world_from_cam)
     by_instance = tint_instances(predictions.colors, predictions.instance)
     house = doll_house_camera(cloud, predictions.instance > 0)
-    half = (_WIDTH - 3 * _GAP) // 2
-    size = (_CLOUD_HEIGHT, half)
+    size = (_CLOUD_HEIGHT, cell_width(2))
     return [
-        _beside(render(cloud, (predictions.colors, by_instance), camera, size))
+        beside(render(cloud, (predictions.colors, by_instance), camera, size))
         for camera in (house, top_camera())
     ]
-
-
-def _beside(images: list[Image.Image]) -> Image.Image:
-    row = Image.new("RGB", (_WIDTH, images[0].height), "white")
-    left = _GAP
-    for image in images:
-        row.paste(image, (left, 0))
-        left += image.width + _GAP
-    return row

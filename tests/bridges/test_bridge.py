@@ -118,9 +118,8 @@ def test_what_the_sensor_lacks(make_rgbd, missing, words):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"rfm": "mini"}, "--rfm=mini is not installed in this version: use sensor or cut3r"),
-        ({"rfm": "gps"}, "--rfm=gps is unknown: use sensor or cut3r"),
-        ({"semantic": "mini"}, "--semantic=mini is not installed in this version"),
+        ({"rfm": "gps"}, "--rfm=gps is unknown: use sensor or cut3r or mini"),
+        ({"semantic": "clip"}, "--semantic=clip is unknown: use classical or dinov3 or mini"),
         ({"update_rule": "no"}, "--update-rule=no is unknown"),
         ({"masks": "no/folder"}, "no/folder is not a folder of PNG files"),
     ],
@@ -141,6 +140,9 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
         ({"state_attention": True}, {"rfm": "cut3r"}),
         ({"update_rule": "ttt3r"}, {"rfm": "cut3r"}),
         ({"reset_every": 9}, {"rfm": "cut3r"}),
+        ({"reset_every": 9}, {"rfm": "mini"}),
+        ({"semantic_weights": "w.safetensors"}, {"semantic": "mini"}),
+        ({"device": "cuda"}, {"semantic": "mini"}),
     ],
 )
 def test_a_setting_that_no_model_would_notice(setting, used):
@@ -148,6 +150,12 @@ def test_a_setting_that_no_model_would_notice(setting, used):
         BridgeConfig(**setting)
     BridgeConfig(**setting, **used)
     BridgeConfig(device="cpu")
+
+
+def test_a_setting_of_one_role_is_no_other_ones():
+    with pytest.raises(InputError, match=r"--update-rule .* for --rfm=cut3r\|mini: leave it out"):
+        BridgeConfig(semantic="mini", update_rule="ttt3r")
+    assert BridgeConfig(rfm="mini", update_rule="ttt3r").neural == {"mini"}
 
 
 def test_a_numbered_gpu_is_taken_in_the_thread_that_uses_it(monkeypatch):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridges.sources import list_scenes, open_source
+from bridges.sources import list_scenes, open_source, scene_name
 from moonseg_jax.structs import InputError
 from tests.bridges.conftest import K_OPENCV, Sens, pose_of
 
@@ -290,3 +290,11 @@ def test_list_scenes_of_a_file(make_rgbd, tmp_path):
 def test_list_scenes_finds_none(tmp_path, where):
     with pytest.raises(InputError, match="names no recording"):
         list_scenes(tmp_path / where)
+
+
+def test_images_in_a_folder_of_a_recording_are_called_by_the_recording(tmp_path):
+    folder = tmp_path / "room7" / "color"
+    folder.mkdir(parents=True)
+    (tmp_path / "room8.sens").touch()
+    assert scene_name(folder) == scene_name(folder.parent) == "room7"
+    assert scene_name(tmp_path / "room8.sens") == "room8"

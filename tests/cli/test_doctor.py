@@ -53,6 +53,14 @@ def test_what_is_there_is_found(findings, weights):
     assert found["sam2.1-hiera-tiny"] == str(weights / "sam2.1-hiera-tiny")
 
 
+def test_small_backbones_are_named_with_or_without_weights(findings, tmp_path, monkeypatch):
+    path = tmp_path / "mini_cut3r.safetensors"
+    monkeypatch.setattr("bridges.weights.MINI_CUT3R", path)
+    assert "experiments/mini_backbones" in findings()["backbone weights"]["mini_cut3r"]
+    path.touch()
+    assert findings()["backbone weights"]["mini_cut3r"] == str(path)
+
+
 def test_packages_devices_shipped_weights_and_disk(findings, weights):
     found = findings()
     assert "classical" in found["weights"]

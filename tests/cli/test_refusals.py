@@ -27,7 +27,7 @@ def room(tmp_path):
         ("cache --scenes-at-once=-2", "--scenes-at-once: -2 is not a whole number of 0 or more"),
         ("segment --stride=two", "--stride: two is not a whole number of 1 or more"),
         ("segment --reset-every=-5", "--reset-every: -5 is not a whole number of 0 or more"),
-        ("demo --frames=0", "--frames: 0 is not a whole number of 1 or more"),
+        ("demo --frames=2", "--frames: 2 is not a whole number of 3 or more"),
         ("segment --cache=a --source=b", "not allowed with argument"),
     ],
 )

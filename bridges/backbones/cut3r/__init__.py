@@ -3,16 +3,22 @@
 The published weights are CC BY-NC-SA 4.0: not for commercial use.
 """
 
-from bridges.backbones.cut3r.config import TINY_DPT, TINY_LINEAR, VARIANTS, Cut3rConfig
+from bridges.backbones.cut3r.config import MINI, TINY_DPT, TINY_LINEAR, VARIANTS, Cut3rConfig
 from bridges.backbones.cut3r.convert import needed_tensors
 from bridges.backbones.cut3r.graphed import GraphedCut3r, compile_blocks
-from bridges.backbones.cut3r.image import normalise_images, plan_image, prepare_image
+from bridges.backbones.cut3r.image import (
+    normalise_images,
+    plan_image,
+    prepare_image,
+    shrink_images,
+)
 from bridges.backbones.cut3r.model import Cut3r
 from bridges.backbones.cut3r.output import Cut3rOutput
 from bridges.backbones.cut3r.state import UPDATE_RULES, Cut3rState, UpdateRule
 from bridges.backbones.cut3r.stream import Cut3rStream
 
 __all__ = [
+    "MINI",
     "TINY_DPT",
     "TINY_LINEAR",
     "UPDATE_RULES",
@@ -29,4 +35,5 @@ __all__ = [
     "normalise_images",
     "plan_image",
     "prepare_image",
+    "shrink_images",
 ]

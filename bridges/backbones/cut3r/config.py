@@ -26,6 +26,7 @@ class Cut3rConfig:
         memory_depth: blocks that read, and that write, the pose memory.
         head: of points and confidences.
         rope_base: of the rotary positions.
+        shrink: pixels of the processed image across one of the model's.
         half_rope: whether the encoder rounds queries and keys to float16 before and after their
             rotation, as the published code does in every precision; it shifts the outputs by
             2e-4 of their range.
@@ -49,6 +50,7 @@ class Cut3rConfig:
     memory_tokens: int = 256
     memory_depth: int = 2
     rope_base: float = 100.0
+    shrink: int = 1
     half_rope: bool = True
     dpt_levels: tuple[int, int, int, int] = (96, 192, 384, 768)
     dpt_width: int = 256
@@ -96,8 +98,9 @@ MINI = Cut3rConfig(
     depth=4,
     image_heads=6,
     state_heads=6,
-    state_tokens=128,
+    state_tokens=256,
     memory_tokens=1,
     memory_depth=0,
+    shrink=4,
     half_rope=False,
 )

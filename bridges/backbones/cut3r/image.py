@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bridges.backbones.cut3r.config import Cut3rConfig
@@ -11,15 +12,16 @@ from bridges.preprocess import ImageTransform, plan_transform
 
 
 def plan_image(source_size: tuple[int, int], config: Cut3rConfig) -> ImageTransform:
-    """How images of one size ``(H, W)`` become the variant's input.
+    """How images of one size ``(H, W)`` become the processed one, the variant's input.
 
     Rectangles: long side to 512, crop to multiples of the patch; of a square image the middle
     three quarters, as the network was never shown a square of that size. Squares: short side to
-    224, centre crop.
+    224, centre crop. Where the variant sees less, `shrink_images` makes its input.
     """
     if not config.square:
-        plan = plan_transform(source_size, config.image_side, config.patch)
-        return _landscape(plan, config.patch) if len(set(plan.image_size)) == 1 else plan
+        patch = config.patch * config.shrink
+        plan = plan_transform(source_size, config.image_side * config.shrink, patch)
+        return _landscape(plan, patch) if len(set(plan.image_size)) == 1 else plan
     short, long = sorted(source_size)
     scale = round(config.image_side * long / short) / long
     height, width = (round(side * scale) for side in source_size)
@@ -50,3 +52,8 @@ def normalise_images(images: np.ndarray | Tensor, device: str | torch.device = "
     """Processed images ``[n H W 3]`` uint8 to ``[n 3 H W]`` float32: (x/255 - 0.5) / 0.5."""
     pixels = torch.as_tensor(images).to(device, non_blocking=True)
     return (pixels.movedim(-1, 1).float() / 255 - 0.5) / 0.5
+
+
+def shrink_images(images: Tensor, config: Cut3rConfig) -> Tensor:
+    """Averages ``[n 3 H W]`` down to what the variant sees."""
+    return images if config.shrink == 1 else F.avg_pool2d(images, config.shrink)

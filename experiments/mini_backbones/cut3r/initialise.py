@@ -7,9 +7,10 @@ from bridges.backbones.cut3r import Cut3r, Cut3rConfig
 from bridges.backbones.cut3r.attention import CrossAttention, SelfAttention
 
 AHEAD = 1.1  # Raw z of points: expm1 of it is two metres.
-# Of queries' and keys' biases: with 32 channels a head, a neighbour has e^-0.5 of the weight, a
-# patch three steps away e^-3.
-NEARNESS = 1.5
+# Of queries' and keys' biases, head by head: with 32 channels a head, a neighbour has e^-0.5, e^-2
+# and e^-5 of the weight. What they say of content is small at first, or it would drown that.
+NEARNESS = (1.5, 3.0, 4.5)
+CONTENT = 0.2
 
 
 def fresh_model(config: Cut3rConfig, seed: int) -> Cut3r:
@@ -55,14 +56,24 @@ def _look_near(part: nn.Module) -> None:
     """
     for layer in part.modules():
         if isinstance(layer, SelfAttention):
-            queries, keys, _ = layer.qkv.bias.unflatten(0, (3, layer.heads, -1))
+            widest = NEARNESS[:1] * (layer.heads // 2)
+            _near_heads(layer.qkv, 3, layer.heads, (0, 1), widest)
         elif isinstance(layer, CrossAttention):
-            queries = layer.q.bias.unflatten(0, (layer.heads, -1))
-            keys, _ = layer.kv.bias.unflatten(0, (2, layer.heads, -1))
-        else:
-            continue
-        for bias in (queries, keys):
-            bias[: layer.heads // 2] = NEARNESS
+            ladder = (NEARNESS * layer.heads)[: layer.heads // 2]
+            _near_heads(layer.q, 1, layer.heads, (0,), ladder)
+            _near_heads(layer.kv, 2, layer.heads, (0,), ladder)
+
+
+def _near_heads(
+    layer: nn.Linear, parts: int, heads: int, which: tuple[int, ...], biases: tuple[float, ...]
+) -> None:
+    """Biases of the first heads of queries or keys, ``which`` of a layer's parts."""
+    bias = layer.bias.unflatten(0, (parts, heads, -1))
+    weight = layer.weight.unflatten(0, (parts, heads, -1))
+    for part in which:
+        for head, value in enumerate(biases):
+            bias[part, head] = value
+            weight[part, head] *= CONTENT
 
 
 def _calm_heads(model: Cut3r) -> None:

@@ -43,16 +43,16 @@ class Recipe:
     """
 
     stages: tuple[Stage, ...] = (
-        Stage(0.04, 1),
-        Stage(0.20, 2, reach=2),
-        Stage(0.42, 4, reach=3),
-        Stage(0.78, 16, reach=2),
+        Stage(0.03, 1),
+        Stage(0.05, 2, reach=2),
+        Stage(0.35, 4, reach=2),
+        Stage(0.85, 16, reach=2),
         Stage(1.00, 32),
     )
-    step_frames: int = 1024
+    step_frames: int = 256
     rooms: int = 64
     uses: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-4
     warm_up: int = 300
     decay: float = 0.4
     weight_decay: float = 0.03

@@ -1,0 +1,17 @@
+"""The small backbones' features, RGB alone: the whole method.
+
+    moonseg train --config=configs/mini.py --cache='rooms/*' --workdir=runs/mini
+
+experiments/mini_core/README.md says how the rooms are made. Otherwise configs/classical.py.
+"""
+
+import runpy
+from pathlib import Path
+
+
+def get_config():
+    config = runpy.run_path(str(Path(__file__).with_name("classical.py")))["get_config"]()
+    # All three terms: the caches hold state attention. The paper's thresholds, not chosen yet.
+    config.online.merge_threshold = 0.8
+    config.online.match_threshold = 1.8
+    return config
