@@ -26,7 +26,8 @@ def numbers(metrics):
 def test_scannet_from_its_own_files(scannet, capsys):
     metrics = score(capsys, *scannet_words(scannet))
     assert [scene["scene"] for scene in metrics["scenes"]] == list(SCANNET)
-    assert metrics["ap25"] > 0.5 and metrics["ap"] != metrics["scenes"][0]["ap"]
+    assert metrics["ap25"] > 0.5
+    assert numbers(metrics) not in [numbers(scene) for scene in metrics["scenes"]]  # Pooled.
     dataset = metrics["dataset"]
     assert (dataset["protocol"], dataset["scenes"]) == ("scannet200", 2)
     assert dataset["paper"] == {"ap": 0.167, "ap50": 0.333, "ap25": 0.5}
