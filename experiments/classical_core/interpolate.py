@@ -10,6 +10,7 @@ out from the features themselves.
 
 import argparse
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -28,13 +29,13 @@ def start_of(info: WeightsInfo):
     )[1]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", type=Path)
     parser.add_argument("way", type=float, help="0 = the start, 1 = the end")
     parser.add_argument("out", type=Path)
     parser.add_argument("--online", type=Path, help="a config whose thresholds the result carries")
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     _, end, info = load_weights(args.weights)
     mixed = jax.tree.map(lambda a, b: (1 - args.way) * a + args.way * b, start_of(info), end)
     header = {"model": info.model, "geometry": info.geometry, "semantics": info.semantics}
