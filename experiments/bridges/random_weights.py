@@ -12,26 +12,15 @@ import argparse
 from pathlib import Path
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from bridges.backbones.cut3r import VARIANTS, Cut3r
-from bridges.backbones.cut3r.checkpoint import published_names
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.dinov3 import DinoV3
 from bridges.backbones.yolov8_seg import random_network
 from bridges.checkpoints import KNOWN
 
 CUT3R_NAMES = {"dpt_512": "cut3r_512_dpt_4_64", "linear_224": "cut3r_224_linear_4"}
 DINOV3_NAMES = {"small": "vits16", "base": "vitb16", "large": "vitl16"}
-
-
-def published_tensors(model: Cut3r) -> dict[str, Tensor]:
-    """The parameters as the published checkpoint has them: what we fused is taken apart."""
-    tensors = {}
-    for ours, parameter in model.named_parameters():
-        names = published_names(ours, model.config.head)
-        parts = parameter.detach().chunk(len(names))
-        tensors |= {name: part.contiguous() for name, part in zip(names, parts, strict=True)}
-    return tensors
 
 
 def main() -> None:
@@ -45,7 +34,8 @@ def main() -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     model = Cut3r.random(VARIANTS[args.cut3r], args.seed)
-    save_file(published_tensors(model), args.out / f"{CUT3R_NAMES[args.cut3r]}.safetensors")
+    tensors = published_tensors(model.named_parameters(), model.config.head)
+    save_file(tensors, args.out / f"{CUT3R_NAMES[args.cut3r]}.safetensors")
     del model
     hub_id = next(k.hub_id for k in KNOWN if DINOV3_NAMES[args.dinov3] in k.hub_id)
     DinoV3.random(args.dinov3, args.seed).model.save_pretrained(args.out / Path(hub_id).name)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bridges.backbones.cut3r import Cut3r, Cut3rConfig
-from bridges.backbones.cut3r.checkpoint import published_names
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.cut3r.config import MINI
 from bridges.backbones.mini_vit import MiniSemantics
 from bridges.checkpoints import file_sha256, tensors_sha256
@@ -42,13 +42,9 @@ def main() -> None:
 def export_cut3r(run: Path, out: Path, config: Cut3rConfig = MINI) -> None:
     """Writes the averaged weights under the published names, and reads them again."""
     about, stored = checkpoint.read(run)
-    tensors = {}
-    for key, tensor in stored.items():
-        kind, _, name = key.partition("/")
-        if kind == "average":
-            names = published_names(name, config.head)
-            parts = (part.contiguous() for part in tensor.chunk(len(names)))
-            tensors |= zip(names, parts, strict=True)
+    named = ((key.partition("/"), tensor) for key, tensor in stored.items())
+    average = ((name, tensor) for (kind, _, name), tensor in named if kind == "average")
+    tensors = published_tensors(average, config.head)
     _write(tensors, out, {"model": "cut3r", "variant": config.name}, about)
     Cut3r.from_checkpoint(out, config)
 

@@ -164,11 +164,8 @@ def test_a_cpu_takes_one_frame_at_a_time():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.set_num_threads(1)
-    tensors = {}
-    for ours, parameter in Cut3r.random(TINY_DPT, seed=0).named_parameters():
-        names = checkpoint.published_names(ours, TINY_DPT.head)
-        parts = parameter.detach().chunk(len(names))
-        tensors |= {name: part.clone() for name, part in zip(names, parts, strict=True)}
+    named = Cut3r.random(TINY_DPT, seed=0).named_parameters()
+    tensors = checkpoint.published_tensors(named, TINY_DPT.head)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(tensors, path)
     return path

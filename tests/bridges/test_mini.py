@@ -6,10 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from bridges.backbones.cut3r import MINI, Cut3r, Cut3rStream, normalise_images, plan_image
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.mini_vit import MiniVit, MiniVitConfig
 from bridges.bridge import Bridge, BridgeConfig, load_backbones
 from bridges.sources import open_source
-from experiments.bridges.random_weights import published_tensors
 from moonseg_jax.structs import InputError
 
 
@@ -22,7 +22,7 @@ def model():
 def backbones(model, tmp_path):
     torch.manual_seed(0)
     cut3r, semantic = (str(tmp_path / f"{name}.safetensors") for name in ("cut3r", "semantic"))
-    save_file(published_tensors(model), cut3r)
+    save_file(published_tensors(model.named_parameters(), MINI.head), cut3r)
     save_file(MiniVit(MiniVitConfig(32, 2)).state_dict(), semantic)
     config = BridgeConfig(
         rfm="mini",

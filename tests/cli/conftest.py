@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from bridges.backbones.cut3r import TINY_DPT, Cut3r, checkpoint
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.yolov8_seg import random_network
-from experiments.bridges.random_weights import published_tensors
 from moonseg_cli.main import main
 from moonseg_jax.rooms import NO_CORRUPTION, write_room
 from tests.eval.trees import SCANNET, SCENENN, shorter_room, write_scannet, write_scenenn
@@ -56,7 +56,7 @@ def tiny_weights(tmp_path_factory):
     from transformers import DINOv3ViTConfig, DINOv3ViTModel
 
     folder = tmp_path_factory.mktemp("weights")
-    cut3r = published_tensors(Cut3r.random(TINY_DPT, seed=0))
+    cut3r = published_tensors(Cut3r.random(TINY_DPT, seed=0).named_parameters(), TINY_DPT.head)
     save_file(cut3r, folder / "cut3r_512_dpt_4_64.safetensors")
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     vit = DINOv3ViTConfig(**sizes, num_attention_heads=4, num_register_tokens=4)

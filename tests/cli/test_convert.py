@@ -27,11 +27,7 @@ def model():
 @pytest.fixture
 def published(model, tmp_path):
     """A training checkpoint in the published names, with parts that are not needed."""
-    tensors = {}
-    for ours, parameter in model.named_parameters():
-        names = checkpoint.published_names(ours, TINY_DPT.head)
-        parts = parameter.detach().chunk(len(names))
-        tensors |= {name: part.clone() for name, part in zip(names, parts, strict=True)}
+    tensors = checkpoint.published_tensors(model.named_parameters(), TINY_DPT.head)
     tensors["downstream_head.dpt_rgb.head.0.weight"] = torch.ones(3)
     content = {"model": tensors, "args": argparse.Namespace(model="ARCroco3DStereo()"), "epoch": 9}
     torch.save(content, tmp_path / "published.pth")

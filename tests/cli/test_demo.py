@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bridges.backbones.cut3r import MINI, Cut3r
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.mini_vit import MiniVit, MiniVitConfig
-from experiments.bridges.random_weights import published_tensors
 from moonseg_cli import demo
 from moonseg_cli.demo_errors import reconstruction_errors
 from moonseg_cli.demo_picture import ids_of_truth
@@ -33,7 +33,8 @@ def mini_weights(tmp_path, monkeypatch):
     """Random weights where those that ship lie."""
     torch.set_num_threads(1)
     cut3r, semantic = tmp_path / "cut3r.safetensors", tmp_path / "semantic.safetensors"
-    save_file(published_tensors(Cut3r.random(MINI, seed=0)), cut3r)
+    model = Cut3r.random(MINI, seed=0)
+    save_file(published_tensors(model.named_parameters(), MINI.head), cut3r)
     save_file(MiniVit(MiniVitConfig(32, 2)).state_dict(), semantic)
     for module in ("bridges.loading", "bridges.weights"):
         monkeypatch.setattr(f"{module}.MINI_CUT3R", cut3r)

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from bridges.backbones.cut3r import MINI, Cut3r
+from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.mini_vit import MiniVit, MiniVitConfig
-from experiments.bridges.random_weights import published_tensors
 from experiments.classical_core import make_caches as classical
 from experiments.mini_core import make_caches
 from moonseg_cli.configuration import load_config
@@ -40,7 +40,8 @@ class AtOnce:
 @pytest.fixture
 def weights(tmp_path):
     torch.set_num_threads(1)
-    save_file(published_tensors(Cut3r.random(MINI, seed=0)), tmp_path / "cut3r.safetensors")
+    tensors = published_tensors(Cut3r.random(MINI, seed=0).named_parameters(), MINI.head)
+    save_file(tensors, tmp_path / "cut3r.safetensors")
     save_file(MiniVit(MiniVitConfig(32, 2)).state_dict(), tmp_path / "semantic.safetensors")
     kinds = {"rfm": "cut3r", "semantic": "semantic"}
     return [f"--{role}-weights={tmp_path}/{name}.safetensors" for role, name in kinds.items()]

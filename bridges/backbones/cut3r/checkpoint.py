@@ -4,7 +4,7 @@ On disk there is one naming, the published one; what was converted to safetensor
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -105,14 +105,19 @@ def published_names(name: str, head: str) -> tuple[str, ...]:
     return (name,)
 
 
+def published_tensors(named: Iterable[tuple[str, Tensor]], head: str) -> dict[str, Tensor]:
+    """Parameters as the published checkpoint has them: what we fused is taken apart."""
+    tensors = {}
+    for ours, parameter in named:
+        names = published_names(ours, head)
+        tensors |= zip(names, parameter.detach().chunk(len(names)), strict=True)
+    return tensors
+
+
 def published_shapes(model: nn.Module, head: str) -> dict[str, torch.Size]:
     """Shape of every published tensor that a model needs."""
-    shapes = {}
-    for ours, parameter in model.named_parameters():
-        names = published_names(ours, head)
-        for name, part in zip(names, parameter.chunk(len(names)), strict=True):
-            shapes[name] = part.shape
-    return shapes
+    tensors = published_tensors(model.named_parameters(), head)
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
