@@ -104,7 +104,10 @@ def floor_ms(found: Row, flops: float, traffic: float, kind: str = "float32") ->
 
 
 def matmul_flops(jaxpr: Any) -> int:
-    """FLOPs of all matrix products; XLA's own count takes the body of a scan once only."""
+    """FLOPs of all matrix products, of branches those of the least.
+
+    XLA's own count takes the body of a scan once only.
+    """
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
@@ -112,7 +115,9 @@ def matmul_flops(jaxpr: Any) -> int:
             depth = math.prod(equation.invars[0].aval.shape[i] for i in contract)
             total += 2 * depth * math.prod(equation.outvars[0].aval.shape)
         times = equation.params["length"] if equation.primitive.name == "scan" else 1
-        total += times * sum(map(matmul_flops, _inner_jaxprs(equation.params)))
+        together = min if equation.primitive.name == "cond" else sum
+        inner = [matmul_flops(each) for each in _inner_jaxprs(equation.params)]
+        total += times * together(inner or [0])
     return total
 
 

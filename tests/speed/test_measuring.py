@@ -14,6 +14,15 @@ def test_products_in_a_scan_count_every_time():
     assert matmul_flops(jaxpr) == 5 * 2 * 2 * 3 * 3
 
 
+def test_of_branches_the_least_counts():
+    def product(which, x, w):
+        branches = [lambda: x @ w @ w, lambda: x @ w, lambda: x @ w @ w @ w]
+        return jax.lax.switch(which, branches)
+
+    jaxpr = jax.make_jaxpr(product)(0, jnp.ones((2, 3)), jnp.ones((3, 3))).jaxpr
+    assert matmul_flops(jaxpr) == 2 * 2 * 3 * 3
+
+
 @pytest.mark.parametrize("flops, traffic, expected", [(1e9, 1, 1.0), (1, 4e9, 2.0)])
 def test_the_floor_is_the_scarcer_of_both(flops, traffic, expected):
     found = {"float32_flops": 1e12, "bytes_per_s": 2e12}
