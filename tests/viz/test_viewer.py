@@ -12,14 +12,15 @@ from moonseg_jax.viz import instance_colors
 from moonseg_jax.viz.viewer.details import Details
 from moonseg_jax.viz.viewer.export import glb_bytes, ply_bytes
 from moonseg_jax.viz.viewer.growing import GrowingScene
+from moonseg_jax.viz.viewer.levels import Levels
 from moonseg_jax.viz.viewer.lines import box_edges, path_segments, vertical_fov
+from moonseg_jax.viz.viewer.pace import Pace
 from moonseg_jax.viz.viewer.pick import picked_point
 from moonseg_jax.viz.viewer.scene import (
     BY_COLOR,
     ShownScene,
     View,
     point_colors,
-    random_part,
     shown_points,
 )
 from moonseg_jax.viz.viewer.seen import first_seen
@@ -75,16 +76,118 @@ def test_the_cut_hides_what_is_above(scene):
     np.testing.assert_array_equal(shown, np.flatnonzero(heights <= 0.107))
 
 
-def test_a_random_part_is_stable_and_fair():
-    shown = np.flatnonzero(np.arange(10_000) % 2)
-    part = random_part(shown, 1000, 10_000)
-    assert len(np.unique(part)) == len(part) == 1000
-    assert (np.diff(part) > 0).all() and np.isin(part, shown).all()
-    assert np.isin(part, random_part(shown, 2000, 10_000)).all()  # More adds to it.
-    fewer = random_part(shown[:4000], 1000, 10_000)
-    assert np.isin(part[part <= shown[3999]], fewer).all()  # Hiding some keeps the others.
-    np.testing.assert_allclose(np.histogram(part, 4, (0, 10_000))[0], 250, atol=50)
-    assert random_part(shown, len(shown), 10_000) is shown
+@pytest.fixture(scope="module")
+def crowd():
+    """A wall of 150,000 points that comes into view from left to right, in 30 instances."""
+    points = wall(2.0, 1.0, step=2 / 388)[:150_000]
+    column = ((points[:, 0] + 1) / 2).clip(0, 0.999)
+    return ShownScene(
+        points=points,
+        colors=(255 * np.random.default_rng(1).random(points.shape)).astype(np.uint8),
+        instance=(30 * column).astype(np.int32) + 1,
+        first_seen=(10 * column).astype(np.int32),
+        first_frame=np.arange(30, dtype=np.int32) // 3,
+        boxes=np.zeros((0, 2, 3), np.float32),
+        T_world_from_cam=np.tile(np.eye(4), (10, 1, 1)),
+        intrinsics=np.tile(np.eye(3), (10, 1, 1)),
+        image_size=(64, 64),
+    )
+
+
+def test_levels_share_out_the_cloud_evenly(crowd):
+    levels = Levels(crowd)
+    parts = [[piece.scene for piece in levels.pieces(level)] for level in range(2)]
+    points = [np.concatenate([scene.points for scene in part]) for part in parts]
+    assert [len(part) for part in points] == pytest.approx([10_000, 140_000], abs=500)
+    everything = np.concatenate(points)
+    assert len(np.unique(everything, axis=0)) == len(everything) == len(crowd.points)
+    for axis in (0, 1):
+        np.testing.assert_allclose(np.histogram(points[0][:, axis], 10)[0], 1000, rtol=0.15)
+    for scene in parts[0] + parts[1]:
+        assert (np.diff(scene.first_seen) >= 0).all() and len(scene.points) <= 100_000
+    again = Levels(crowd).pieces(1)[0].scene
+    np.testing.assert_array_equal(again.points, parts[1][0].points)
+
+
+@pytest.mark.parametrize(
+    "count, sizes", [(0, []), (19_000, []), (150_000, [1e4]), (3_000_000, [1e4, 1e5, 1e6])]
+)
+def test_small_clouds_are_not_cut_up(crowd, count, sizes):
+    many = np.broadcast_to(np.float32(0), (count, 3))
+    shares = Levels(replace(crowd, points=many)).shares
+    assert shares == [*(size / max(count, 1) for size in sizes), 1.0]
+
+
+def test_pieces_look_the_same_until_something_of_theirs_changes(crowd):
+    first, last = Levels(crowd).pieces(1)
+
+    def changed(piece, before, after):
+        same = piece.look(before) == piece.look(after)
+        shown = [shown_points(piece.scene, view, UP) for view in (before, after)]
+        colors = [point_colors(piece.scene, view) for view in (before, after)]
+        drawn = [color[part].tobytes() for part, color in zip(shown, colors, strict=True)]
+        assert not same or drawn[0] == drawn[1]  # What looks the same is the same.
+        return not same
+
+    assert changed(first, View(frame=2), View(frame=3))
+    assert not changed(first, View(frame=8), View(frame=9))  # It has been seen by then.
+    assert changed(last, View(frame=8), View(frame=9))
+    assert not changed(last, View(frame=1), View(frame=2))  # It has not been yet.
+    for other in (View(frame=9, cut=0.0), View(frame=9, color_by=BY_COLOR), View(9, selected=4)):
+        assert changed(last, View(frame=9), other)
+    late = replace(first.scene, first_frame=np.full(30, 9, np.int32))
+    assert changed(replace(first, scene=late), View(frame=8), View(frame=9))  # Instances found.
+
+
+def motion(pace, gap, frames, start, levels=9):
+    """When it ends; how often other levels are to be drawn from then on."""
+    times = start + gap * np.arange(frames)
+    # A second update follows that of a frame.
+    changes = [pace.moved(1, at + late, levels) for at in times for late in (0, 0.01)]
+    return times[-1], sum(changes)
+
+
+def test_detail_follows_the_browser():
+    pace = Pace()
+    now, changes = motion(pace, 0.03, 28, 100.0)
+    assert pace.level == 4 and changes == 4  # The beginning is one.
+    motion(pace, 0.03, 60, now + 60, levels=5)
+    assert pace.level == 5  # There are no more.
+    now, _ = motion(pace, 0.2, 60, now + 120)
+    assert pace.level == 1
+    motion(pace, 0.03, 60, now + 60)
+    assert pace.level == 1  # It was too much once.
+    steady = Pace()
+    motion(steady, 0.07, 60, 100.0)  # Neither fast nor slow.
+    assert steady.level == 1
+
+
+def test_rest_comes_some_frames_after_the_last():
+    pace = Pace()
+    assert pace.rest_in(100.0) == 0
+    now, _ = motion(pace, 0.03, 20, 100.0)
+    assert 0.5 < pace.rest_in(now) < 1 and pace.rest_in(now + 1) == 0
+    now, _ = motion(pace, 0.5, 20, now + 60)
+    assert 0.9 < pace.rest_in(now) < 2
+    pace.touched(now + 60)
+    assert 0.9 < pace.rest_in(now + 60) < 2
+
+
+def test_a_browser_that_takes_long_over_a_frame_is_not_at_rest():
+    pace = Pace()
+    pace.moved(1, 100.0, 9)
+    assert pace.moved(1, 102.0, 9)  # Thought to be at rest, it was shown everything once more.
+    _, changes = motion(pace, 2.0, 5, 104.0)
+    assert changes == 0
+    now, _ = motion(pace, 0.07, 60, 200.0)
+    assert pace.rest_in(now) < 1
+
+
+def test_two_browsers_at_once_are_not_taken_for_a_fast_one():
+    pace = Pace()
+    for i in range(100):
+        pace.moved(i % 2, 100 + 0.04 * i, 9)
+    assert pace.level == 1
 
 
 def test_colours(scene):

@@ -13,6 +13,8 @@ from moonseg_jax.cache import CacheReader
 from moonseg_jax.eval import read_predictions
 from moonseg_jax.structs import FrameResult
 from moonseg_jax.viz import instance_colors
+from moonseg_jax.viz.viewer import levels
+from moonseg_jax.viz.viewer.pace import Pace
 from moonseg_jax.viz.viewer.page import Viewer
 from moonseg_jax.viz.viewer.scene import BY_COLOR
 from tests.viz.chromium import EXECUTABLE, Chromium
@@ -46,9 +48,8 @@ def add_frame(viewer, frame, num_rows):
 
 def test_live_then_finished(page, recording):
     viewer, reader = page
-    stage = viewer._stage
     add_frame(viewer, reader.frame(0), 1)
-    until(lambda: len(stage.shown))
+    until(lambda: viewer._stage._clouds)
     seen = len(viewer._scene.points)
     add_frame(viewer, reader.frame(1), 2)
     until(lambda: len(viewer._scene.points) > seen)
@@ -61,24 +62,29 @@ def test_live_then_finished(page, recording):
     assert "3 instances, 5 frames" in viewer._panel._status.content
 
 
+def clouds(viewer):
+    """Those that are shown, by name."""
+    handles = viewer._stage._clouds.items()
+    return {name: cloud for name, cloud in handles if cloud.visible}
+
+
+def drawn(viewer):
+    """How many points."""
+    return sum(len(cloud.points) for cloud in clouds(viewer).values())
+
+
 def test_choices_reach_the_page(page, recording):
     viewer, reader = page
     predictions = read_predictions(recording.result)
     viewer.set_result(predictions, reader)
-    stage, panel = viewer._stage, viewer._panel
+    panel = viewer._panel
     viewer._change(cut=np.inf)
-    until(lambda: len(stage.shown) == len(predictions.points))
+    until(lambda: drawn(viewer) == len(predictions.points))
     viewer._change(color_by=BY_COLOR)
-    until(lambda: (stage._cloud.colors == predictions.colors).all())
-    viewer._change(most=500)
-    until(lambda: len(stage._cloud.points) == 500)
-    drawn = (predictions.points[:, None] == stage._cloud.points).all(-1).argmax(0)
-    np.testing.assert_array_equal(stage._cloud.colors, predictions.colors[drawn])
-    assert stage._cloud.point_size > 2 * panel.point_size
-    assert len(stage.shown) == len(predictions.points)  # What is saved and clicked at.
-    viewer._change(frame=0, most=len(predictions.points))
-    until(lambda: 500 < len(stage._cloud.points) < len(predictions.points))
-    assert stage._cloud.point_size == panel.point_size
+    (cloud,) = clouds(viewer).values()
+    until(lambda: (cloud.colors == in_order(predictions, cloud)).all())
+    viewer._change(frame=0)
+    until(lambda: 0 < drawn(viewer) < len(predictions.points))
     viewer._change(frame=4, selected=2)
     until(lambda: "Instance 2" in panel._selected.content)
     assert panel._best_frames.visible and panel._clear.visible
@@ -88,6 +94,57 @@ def test_choices_reach_the_page(page, recording):
     viewer._change(cameras=False)
     until(lambda: not viewer._server.scene.get_handle_by_name("/camera").visible)
     assert viewer._server.request_share_url() is None
+
+
+def in_order(predictions, cloud):
+    """The recorded colours of a cloud's points."""
+    order = (predictions.points[:, None] == cloud.points).all(-1).argmax(0)
+    return predictions.colors[order]
+
+
+@pytest.fixture
+def small_levels(monkeypatch):
+    """So that a small cloud has three."""
+    monkeypatch.setattr(levels, "_FIRST", 60)
+    monkeypatch.setattr(levels, "_TIMES", 5)
+    monkeypatch.setattr(levels, "_PIECE", 400)
+
+
+def test_what_moves_is_drawn_coarsely(page, recording, small_levels):
+    viewer, reader = page
+    predictions = read_predictions(recording.result)
+    total, size = len(predictions.points), viewer._panel.point_size
+    viewer.set_result(predictions, reader)
+    viewer._change(cut=np.inf)
+    until(lambda: drawn(viewer) == pytest.approx(300, abs=60))  # A level more than is smooth.
+    viewer._pace.moved(1, time.time() + 1000, 3)
+    viewer._wake.set()
+    until(lambda: drawn(viewer) == pytest.approx(60, abs=30))
+    size = viewer._panel.point_size
+    assert all(cloud.point_size > 2 * size for cloud in clouds(viewer).values())
+    viewer._pace = Pace()  # At rest.
+    viewer._change(whole=True)
+    until(lambda: drawn(viewer) == total)
+    assert all(cloud.point_size == size for cloud in clouds(viewer).values())
+
+
+def test_the_timeline_sends_only_what_changes(page, recording, small_levels, monkeypatch):
+    viewer, reader = page
+    predictions = read_predictions(recording.result)
+    viewer.set_result(predictions, reader)
+    viewer._change(cut=np.inf, whole=True)
+    until(lambda: drawn(viewer) == len(predictions.points))
+    sent, add = [], viewer._server.scene.add_point_cloud
+
+    def counting(name, points, *args, **options):
+        sent.append(len(points))
+        return add(name, points, *args, **options)
+
+    monkeypatch.setattr(viewer._server.scene, "add_point_cloud", counting)
+    viewer._change(frame=3)
+    expected = int((viewer._scene.first_seen <= 3).sum())
+    until(lambda: drawn(viewer) == expected)
+    assert 0 < sum(sent) < 0.6 * len(predictions.points)
 
 
 @pytest.mark.slow

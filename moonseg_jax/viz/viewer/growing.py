@@ -38,6 +38,11 @@ class GrowingScene:
         self._num_rows = int(result.num_rows)
         self.picture = colors
 
+    @property
+    def num_frames(self) -> int:
+        """Taken in so far."""
+        return len(self._cameras)
+
     def scene(self) -> ShownScene:
         """What there is so far; at least one frame."""
         ids = np.arange(1, self._num_rows + 1, dtype=np.int32)

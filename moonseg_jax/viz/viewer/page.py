@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import logging
-import socket
 import threading
 import time
 from dataclasses import replace
@@ -17,27 +15,18 @@ from moonseg_jax.structs import Frame, FrameResult, Recording, SceneInfo
 from moonseg_jax.viz.viewer.details import Details
 from moonseg_jax.viz.viewer.export import glb_bytes, ply_bytes
 from moonseg_jax.viz.viewer.growing import GrowingScene
+from moonseg_jax.viz.viewer.pace import Pace
 from moonseg_jax.viz.viewer.panel import PER_PAGE, Panel
 from moonseg_jax.viz.viewer.pick import picked_point
-from moonseg_jax.viz.viewer.scene import ShownScene, View
+from moonseg_jax.viz.viewer.scene import ShownScene, View, point_colors, shown_points
+from moonseg_jax.viz.viewer.server import LOOPBACK, Server, check_host
 from moonseg_jax.viz.viewer.stage import Stage
 from moonseg_jax.viz.viewer.viewpoint import Viewpoint, first_viewpoint
 
-# A browser opens spare connections and drops them: nothing to print a traceback about.
-logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
-
-LOOPBACK = "127.0.0.1"
 _LIVE_SHARE = 0.2  # Of the time, that drawing may take while a scene is being segmented.
 _LIVE_PAUSE = 0.5
+_JOINING = 1.5  # Seconds.
 _SETTLED = 20  # Frames after which the view is the user's, however the scene grows.
-
-
-class _Server(viser.ViserServer):
-    """Serves whoever can reach the address, and nobody else."""
-
-    def request_share_url(self, verbose: bool = True) -> str | None:
-        """Refused: any page open in the browser could ask for it, and publish the scene."""
-        return None
 
 
 class Viewer:
@@ -56,9 +45,9 @@ class Viewer:
     """
 
     def __init__(self, info: SceneInfo, *, host: str = LOOPBACK, port: int = 8080):
-        _check_host(host)
+        check_host(host)
         with contextlib.redirect_stdout(io.StringIO()):  # It prints a banner.
-            self._server = _Server(host=host, port=port, label="moonseg", verbose=False)
+            self._server = Server(host=host, port=port, label="moonseg", verbose=False)
         self._info = info
         self._lock = threading.Lock()
         self._wake, self._closed = threading.Event(), threading.Event()
@@ -72,6 +61,8 @@ class Viewer:
         self._panel = Panel(
             self._server.gui, info, self._change, self._stage.set_point_size, self._save
         )
+        self._pace = Pace()
+        self._server.on_client_connect(self._follow)
         self._server.scene.on_click()(self._click)
         self._thread = threading.Thread(target=self._work, name="viewer", daemon=True)
         self._thread.start()
@@ -108,7 +99,7 @@ class Viewer:
             live = self._growing is not None
             self._growing, self._details = None, details
             self._scene, self._viewpoint = scene, viewpoint
-            self._view = View(frame=scene.num_frames - 1, cut=viewpoint.cut, most=self._view.most)
+            self._view = View(frame=scene.num_frames - 1, cut=viewpoint.cut, whole=self._view.whole)
         self._look_from(viewpoint, move=not live)
         self._panel.set_result(details, viewpoint)
         self._wake.set()
@@ -129,19 +120,26 @@ class Viewer:
             self._server.stop()
 
     def _work(self) -> None:
-        while self._wake.wait() and not self._closed.is_set():
+        wait: float | None = None
+        while True:
+            self._wake.wait(wait)
+            if self._closed.is_set():
+                return
             self._wake.clear()
             started = time.perf_counter()
             live = self._take_live()
-            self._draw()
+            rest = self._pace.rest_in(time.time())
+            self._draw(moving=rest > 0)
+            wait = rest or None
             spent = time.perf_counter() - started
             if live:  # What is being segmented comes first.
                 self._closed.wait(max(_LIVE_PAUSE, spent / _LIVE_SHARE - spent))
 
     def _take_live(self) -> bool:
-        """Takes over what has been added since; whether there is anything live."""
+        """Takes over what has been added since; whether anything has."""
         with self._lock:
-            if self._growing is None:
+            shown = 0 if self._scene is None else self._scene.num_frames
+            if self._growing is None or self._growing.num_frames == shown:
                 return False
             self._scene = scene = self._growing.scene()
             self._view = replace(self._view, frame=scene.num_frames - 1)
@@ -154,19 +152,38 @@ class Viewer:
             self._look_from(viewpoint, move=scene.num_frames <= _SETTLED)
         return True
 
-    def _draw(self) -> None:
+    def _draw(self, *, moving: bool) -> None:
         with self._lock:
             scene, view, viewpoint, details = (
                 self._scene, self._view, self._viewpoint, self._details,
             )  # fmt: skip
-            picture = self._growing.picture if self._growing else None
+            live = self._growing.picture if self._growing else None
         if scene is None or viewpoint is None:
             return
-        if details is not None:
-            picture = details.picture(view.frame)
+        level = self._pace.level
+        detail = level if moving else None if view.whole else level + 1
         with self._server.atomic():
-            self._stage.draw(scene, view, viewpoint, picture, self._panel.point_size)
+            self._stage.draw(
+                scene,
+                view,
+                viewpoint,
+                lambda: live if details is None else details.picture(view.frame),
+                self._panel.point_size,
+                detail,
+            )
             self._panel.show(view, scene.num_frames)
+
+    def _follow(self, client: viser.ClientHandle) -> None:
+        """Looks how a browser keeps up with its camera."""
+        joined = time.time()
+
+        @client.camera.on_update
+        async def _(camera: viser.CameraHandle) -> None:
+            at = camera.update_timestamp
+            if at < joined + _JOINING:  # It is told where to look from, and tells so.
+                return
+            if self._pace.moved(client.client_id, at, self._stage.num_levels):
+                self._wake.set()
 
     def _look_from(self, viewpoint: Viewpoint, *, move: bool) -> None:
         """For whoever opens the page from now on; ``move`` takes along who is there."""
@@ -179,6 +196,8 @@ class Viewer:
 
     def _change(self, page_step: int = 0, **fields: object) -> None:
         """The user has chosen something."""
+        if {"frame", "cut"} & fields.keys():  # By a slider, and not for the last time.
+            self._pace.touched(time.time())
         with self._lock:
             self._view = replace(self._view, **fields)
             if self._details is not None:
@@ -191,16 +210,19 @@ class Viewer:
 
     def _click(self, event: viser.SceneClickEvent) -> None:
         with self._lock:
-            scene, shown = self._scene, self._stage.shown
-        if scene is None or self._details is None:
+            scene, view, viewpoint = self._scene, self._view, self._viewpoint
+        if scene is None or viewpoint is None or self._details is None:
             return
+        shown = shown_points(scene, view, viewpoint.up)
         ray = np.array(event.ray_origin), np.array(event.ray_direction)
         hit = picked_point(scene.points[shown], *ray, radius=self._panel.point_size / 2)
         self._change(selected=0 if hit is None else int(scene.instance[shown[hit]]))
 
     def _save(self, kind: str, event: viser.GuiEvent) -> None:
         """Sends a file of what is shown."""
-        scene, viewpoint, client = self._scene, self._viewpoint, event.client
+        with self._lock:
+            scene, view, viewpoint = self._scene, self._view, self._viewpoint
+        client = event.client
         if scene is None or viewpoint is None or client is None:
             return
         if kind == "png":
@@ -210,14 +232,8 @@ class Viewer:
             Image.fromarray(picture).save(buffer, "png")
             content = buffer.getvalue()
         else:
-            shown = self._stage.shown
-            cloud = scene.points[shown], self._stage.colors, scene.instance[shown]
+            shown = shown_points(scene, view, viewpoint.up)
+            colors = point_colors(scene, view)[shown]
+            cloud = scene.points[shown], colors, scene.instance[shown]
             content = ply_bytes(*cloud) if kind == "ply" else glb_bytes(*cloud, viewpoint.up)
         client.send_file_download(f"{self._info.scene}.{kind}", content, save_immediately=True)
-
-
-def _check_host(host: str) -> None:
-    """At an address that is not this machine's, viser would try ports for ever."""
-    family, kind, *_, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind) as probe:
-        probe.bind(address)

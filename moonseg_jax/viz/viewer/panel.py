@@ -8,7 +8,7 @@ import viser
 from moonseg_jax.structs import SceneInfo
 from moonseg_jax.viz.palette import instance_colors
 from moonseg_jax.viz.viewer.details import Details
-from moonseg_jax.viz.viewer.scene import BY_COLOR, BY_INSTANCE, MOST_AT_FIRST, View
+from moonseg_jax.viz.viewer.scene import BY_COLOR, BY_INSTANCE, View
 from moonseg_jax.viz.viewer.viewpoint import Viewpoint
 
 PER_PAGE = 8
@@ -38,7 +38,8 @@ class Panel:
         self._gui, self._info, self._change = gui, info, change
         self._details: Details | None = None
         self._listed: list[int] = []
-        self._told = -1  # The instance that is told about.
+        self._told = -1  # The instance that is told about,
+        self._pictured = -1  # and the frame that is shown.
         gui.configure_theme(show_logo=False, show_share_button=False)
         self._status = gui.add_markdown("")
         self._add_display(resize)
@@ -62,7 +63,7 @@ class Panel:
 
     def set_result(self, details: Details, viewpoint: Viewpoint) -> None:
         """A finished result: everything can be used."""
-        self._details = details
+        self._details, self._pictured = details, -1
         info, count = details.predictions.info, details.predictions.num_instances
         self._status.content = (
             f"**{info.scene}**  \n{count} instances, {len(info.frame_names)} frames,"
@@ -75,9 +76,6 @@ class Panel:
         self._floor = viewpoint.heights[0]
         self._cut.visible = height > 0
         self._point_size.value = viewpoint.spacing
-        count = len(details.predictions.points)
-        self._most.visible = count > MOST_AT_FIRST
-        self._most.max = max(float(np.ceil(count / 1000)), self._most.value)
 
     def show(self, view: View, num_frames: int) -> None:
         """Brings the panel up to date with a view."""
@@ -85,9 +83,11 @@ class Panel:
         self._timeline.value = view.frame
         if self._details is None:
             return
-        self._frame_picture.image = self._details.labelled(view.frame)
-        self._frame_picture.visible = True
-        self._frame_name.content = f"`{self._details.predictions.info.frame_names[view.frame]}`"
+        if view.frame != self._pictured:
+            self._pictured = view.frame
+            self._frame_picture.image = self._details.labelled(view.frame)
+            self._frame_picture.visible = True
+            self._frame_name.content = f"`{self._details.predictions.info.frame_names[view.frame]}`"
         self._show_list(self._details, view)
         self._show_selected(self._details, view.selected)
 
@@ -96,17 +96,14 @@ class Panel:
         with gui.add_folder("Display"):
             color_by = gui.add_dropdown("Colour", (BY_INSTANCE, BY_COLOR))
             self._point_size = gui.add_slider("Point size", 0.001, 0.1, 0.001, 0.02)
-            thousands = MOST_AT_FIRST / 1000
-            self._most = gui.add_slider(
-                "Points, thousands", 50.0, thousands, 1.0, thousands, visible=False
-            )
+            whole = gui.add_checkbox("All points", False, hint="at rest, however long it takes")
             self._cut = gui.add_slider("Cut above", 0.0, 1.0, 0.01, 1.0, visible=False)
             boxes = gui.add_checkbox("Boxes", False)
             cameras = gui.add_checkbox("Cameras", True)
         self._floor = 0.0
         color_by.on_update(lambda event: self._change(color_by=color_by.value))
         self._point_size.on_update(lambda event: resize(self._point_size.value))
-        self._most.on_update(lambda event: self._change(most=int(1000 * self._most.value)))
+        whole.on_update(lambda event: self._change(whole=whole.value))
         self._cut.on_update(lambda event: self._change(cut=self._height()))
         boxes.on_update(lambda event: self._change(boxes=boxes.value))
         cameras.on_update(lambda event: self._change(cameras=cameras.value))

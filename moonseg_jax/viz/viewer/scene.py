@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from moonseg_jax.eval.predictions import Predictions
 
 BY_INSTANCE, BY_COLOR = "instance", "RGB"
-MOST_AT_FIRST = 150_000  # Without a graphics card, the time of a frame grows with the points.
 _FADED = 0.75
 
 
@@ -83,7 +82,7 @@ class View:
         cut: height above which nothing is shown, along the scene's up.
         boxes: shown.
         cameras: path and frustum shown.
-        most: points that are drawn; of more, a random part is.
+        whole: all points are drawn as soon as nothing moves, however long a frame takes.
         page: of the list of instances.
     """
 
@@ -93,7 +92,7 @@ class View:
     cut: float = np.inf
     boxes: bool = False
     cameras: bool = True
-    most: int = MOST_AT_FIRST
+    whole: bool = False
     page: int = 0
 
 
@@ -103,22 +102,6 @@ def shown_points(scene: ShownScene, view: View, up: np.ndarray) -> np.ndarray:
     if np.isfinite(view.cut):
         seen &= scene.points @ up.astype(np.float32) <= view.cut
     return np.flatnonzero(seen)
-
-
-def random_part(shown: np.ndarray, most: int, total: int) -> np.ndarray:
-    """At most so many of the indices ``[k]``, each as likely as any other.
-
-    Depends on nothing else: more of them, or other ones shown, keep those that were drawn.
-
-    Args:
-        shown: ascending indices below ``total``.
-        most: to return.
-        total: points of the scene.
-    """
-    if len(shown) <= most:
-        return shown
-    rank = np.random.default_rng(0).random(total, np.float32)[shown]
-    return shown[np.sort(np.argpartition(rank, most)[:most])]
 
 
 def point_colors(scene: ShownScene, view: View) -> np.ndarray:
