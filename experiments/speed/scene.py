@@ -17,9 +17,16 @@ from moonseg_jax.structs import Frame, FrameResult
 from tests.reference.box_room import BoxRoom
 
 SIZES: dict[str, dict[str, Any]] = {
-    "paper": {"c3": 768, "c2": 1024, "state_tokens": 768, "width": 256},
-    "classical": {"c3": 48, "c2": 64, "state_tokens": 0, "width": 128},
-    "tiny": {"c3": 8, "c2": 8, "state_tokens": 8, "width": 16, "image_size": (96, 128)},
+    "paper": {"c3": 768, "c2": 1024, "state_tokens": 768, "width": 256, "feed_forward": 1024},
+    "classical": {"c3": 48, "c2": 64, "state_tokens": 0, "width": 128, "feed_forward": 512},
+    "tiny": {
+        "c3": 8,
+        "c2": 8,
+        "state_tokens": 8,
+        "width": 16,
+        "feed_forward": 32,
+        "image_size": (96, 128),
+    },
 }
 MASKS, INSTANCES, KEYS = 60, 500, 300_000
 
@@ -35,11 +42,11 @@ class Scene:
 
     def __init__(self, size: str, tile: float = 0.5, frames_per_turn: int = 200):
         fields = dict(SIZES[size])
-        width = fields.pop("width")
+        model = {name: fields.pop(name) for name in ("width", "feed_forward")}
         options = {"image_size": (384, 512)} | fields
         self.room = BoxRoom(tile=tile, frames_per_turn=frames_per_turn, max_masks=MASKS, **options)
         self.config = default_config()
-        self.config.model.width = width
+        self.config.model.update(model)
         # An untrained core finds everything alike; a trained one merges a few masks a frame.
         self.config.online.merge_threshold = 0.9999
         core = Core(self.config.model, self.room.c3, self.room.c2, rngs=nnx.Rngs(0))

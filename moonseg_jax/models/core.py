@@ -86,6 +86,7 @@ class Core(nnx.Module):
         context: jax.Array,
         context_valid: jax.Array,
         grid: tuple[int, int],
+        piece: int | None = None,
     ) -> jax.Array:
         """Refined queries ``q' = φ(q, F, M, Q_ctx)`` (Eq. 3, 4).
 
@@ -98,6 +99,7 @@ class Core(nnx.Module):
             context_valid: ``[n]`` bool, the rows visible from this view; with none, the
                 cross-attention to context is an exact identity.
             grid: ``(h, w)``.
+            piece: rows of context to attend to together, as `Attention` takes it.
 
         Returns:
             ``[q d]``; meaningless but finite where not valid.
@@ -106,7 +108,7 @@ class Core(nnx.Module):
         if self.positional_encoding == "sincos":
             tokens = tokens + sincos_positions(grid, tokens.shape[-1], tokens.dtype)
         for layer in self.phi:
-            queries = layer(queries, tokens, attended, valid, context, context_valid)
+            queries = layer(queries, tokens, attended, valid, context, context_valid, piece)
         return self.phi_norm(queries) if self.phi else queries
 
     def reference(self, tokens: jax.Array) -> jax.Array:
@@ -150,9 +152,10 @@ class FeatureCore(nnx.Module):
         context: jax.Array,
         context_valid: jax.Array,
         grid: tuple[int, int],
+        piece: int | None = None,
     ) -> jax.Array:
         """The queries, untouched."""
-        del tokens, coverage, valid, context, context_valid, grid
+        del tokens, coverage, valid, context, context_valid, grid, piece
         return queries
 
     def reference(self, tokens: jax.Array) -> jax.Array:

@@ -4,6 +4,7 @@ Every residual branch starts at zero.
 """
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -112,28 +113,71 @@ class Attention(nnx.Module):
         self.value = nnx.Linear(source_width, width, **kinds)
         self.out = nnx.Linear(width, width, kernel_init=nnx.initializers.zeros_init(), **kinds)
 
-    def __call__(self, queries: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
+    def __call__(
+        self, queries: jax.Array, source: jax.Array, mask: jax.Array, piece: int | None = None
+    ) -> jax.Array:
         """Gathers from the source what each query may see.
 
         Args:
             queries: ``[q d]``.
             source: ``[n c]``.
             mask: ``[q n]`` bool, what each query sees; one row ``[1 n]`` holds for all.
+            piece: how much of the source to look at together, dividing ``n``; pieces behind the
+                last one that is seen cost nothing. Without a gradient; None = all together.
 
         Returns:
             ``[q d]``; exactly zero for a query that sees nothing.
         """
-        q, k, v = (
-            layer(x).reshape(x.shape[0], self.heads, -1)
-            for layer, x in ((self.query, queries), (self.key, source), (self.value, source))
-        )
+        q = self._by_head(self.query, queries)
+        gather = self._gather if piece is None else partial(self._gather_pieces, piece=piece)
+        gathered = gather(q, source, mask).reshape(queries.shape)
+        # Where nothing is seen what was gathered means nothing; the branch is cut, biases too.
+        return jnp.where(jnp.any(mask, axis=-1, keepdims=True), self.out(gathered), 0.0)
+
+    def _gather(self, q: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
+        logits, v = self._look(q, source, mask)
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+        return jnp.einsum("hqn,nhc->qhc", weights, v)
+
+    def _gather_pieces(
+        self, q: jax.Array, source: jax.Array, mask: jax.Array, piece: int
+    ) -> jax.Array:
+        """The same softmax, summed up piece by piece below the greatest logit so far."""
+        seen = jnp.any(mask, axis=0)
+        end = jnp.max(jnp.where(seen, 1 + jnp.arange(len(seen)), 0))
+
+        def look_at(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+            start, top, total, gathered = carry
+            logits, v = self._look(
+                q,
+                jax.lax.dynamic_slice_in_dim(source, start, piece),
+                jax.lax.dynamic_slice_in_dim(mask, start, piece, axis=1),
+            )
+            higher = jnp.maximum(top, jnp.max(logits, axis=-1))
+            kept, weights = jnp.exp(top - higher), jnp.exp(logits - higher[..., None])
+            total = kept * total + jnp.sum(weights, axis=-1)
+            more = jnp.einsum(
+                "hqn,nhc->hqc", weights.astype(v.dtype), v, preferred_element_type=top.dtype
+            )
+            return start + piece, higher, total, kept[..., None] * gathered + more
+
+        exact = jnp.promote_types(q.dtype, jnp.float32)
+        least = jnp.full((self.heads, len(q)), jnp.finfo(exact).min, exact)
+        nothing = jnp.zeros((self.heads, len(q), q.shape[-1]), exact)
+        carry = (jnp.zeros((), end.dtype), least, jnp.zeros_like(least), nothing)
+        _, _, total, gathered = jax.lax.while_loop(lambda c: c[0] < end, look_at, carry)
+        return jnp.swapaxes(gathered / total[..., None], 0, 1).astype(q.dtype)
+
+    def _look(
+        self, q: jax.Array, source: jax.Array, mask: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        k, v = self._by_head(self.key, source), self._by_head(self.value, source)
         exact = jnp.promote_types(q.dtype, jnp.float32)
         logits = jnp.einsum("qhc,nhc->hqn", q, k, preferred_element_type=exact)
-        logits = jnp.where(mask[None], logits * q.shape[-1] ** -0.5, jnp.finfo(exact).min)
-        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-        gathered = jnp.einsum("hqn,nhc->qhc", weights, v).reshape(queries.shape)
-        # Where nothing is seen the weights are uniform and finite; the branch is cut, biases too.
-        return jnp.where(jnp.any(mask, axis=-1, keepdims=True), self.out(gathered), 0.0)
+        return jnp.where(mask[None], logits * q.shape[-1] ** -0.5, jnp.finfo(exact).min), v
+
+    def _by_head(self, layer: nnx.Linear, x: jax.Array) -> jax.Array:
+        return layer(x).reshape(x.shape[0], self.heads, -1)
 
 
 class RefineLayer(nnx.Module):
@@ -183,12 +227,14 @@ class RefineLayer(nnx.Module):
         valid: jax.Array,
         context: jax.Array,
         context_valid: jax.Array,
+        piece: int | None = None,
     ) -> jax.Array:
         """Refines the queries once; shapes as in `Core.refine`, ``attended [q p]`` bool."""
         x = queries
         x += self.patch_attention(self.patch_norm(x), tokens, attended).astype(x.dtype)
         if self.context:
-            branch = self.context_attention(self.context_norm(x), context, context_valid[None])
+            normed, seen = self.context_norm(x), context_valid[None]
+            branch = self.context_attention(normed, context, seen, piece)
             x += branch.astype(x.dtype)
         normed = self.self_norm(x)
         x += self.self_attention(normed, normed, valid[None]).astype(x.dtype)

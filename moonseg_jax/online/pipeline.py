@@ -35,6 +35,7 @@ from moonseg_jax.online.update import add_keys, allocate_rows, update_bank
 from moonseg_jax.structs import Frame, FrameResult, unpack_masks
 
 FEW_IN_VIEW = 256  # Rows: several times the masks of a frame.
+MANY_IN_VIEW = 1024  # From here on in pieces of so many.
 
 
 def step(
@@ -133,34 +134,43 @@ def retrieve(
 
 
 def over_visible(
-    refined: Callable[[jax.Array, jax.Array], jax.Array], rows: jax.Array, visible: jax.Array
+    refined: Callable[[jax.Array, jax.Array, int | None], jax.Array],
+    rows: jax.Array,
+    visible: jax.Array,
 ) -> jax.Array:
     """Refines with hardly more than the visible rows: the size of a scene costs nothing then.
 
-    As shapes are fixed, the context has the least of a few capacities that holds them: from
-    `FEW_IN_VIEW` up to all rows, each four times the last, as every one is compiled.
+    As shapes are fixed, the context has the least of a few capacities that holds them, and each is
+    compiled: `FEW_IN_VIEW`, four times as many, and so on below `MANY_IN_VIEW`; from there on all
+    rows, the visible ones first, in pieces of which only those that hold some are looked at.
 
     Args:
-        refined: takes context ``[m d]`` and which of it is visible ``[m]``.
+        refined: takes context ``[m d]``, which of it is visible ``[m]``, and the rows of a piece,
+            or None for all together.
         rows: ``[n d]``.
         visible: ``[n]`` bool.
 
     Returns:
         What ``refined`` returns of all rows, to rounding.
     """
-    capacities, capacity = [], FEW_IN_VIEW
-    while capacity < len(rows):
+    n, capacities, capacity = len(rows), [], FEW_IN_VIEW
+    while capacity < n and capacity <= MANY_IN_VIEW:
         capacities.append(capacity)
         capacity *= 4
     count = jnp.sum(visible, dtype=jnp.int32)
 
-    def among(capacity: int) -> jax.Array:
+    def among(capacity: int, piece: int | None = None) -> jax.Array:
         index = jnp.nonzero(visible, size=capacity, fill_value=0)[0]
-        return refined(rows[index], jnp.arange(capacity) < count)
+        return refined(rows[index], jnp.arange(capacity) < count, piece)
+
+    def among_all() -> jax.Array:
+        if n <= MANY_IN_VIEW:
+            return refined(rows, visible, None)
+        return among(-(-n // MANY_IN_VIEW) * MANY_IN_VIEW, MANY_IN_VIEW)
 
     branches = [partial(among, capacity) for capacity in capacities]
     enough = sum((count > capacity for capacity in capacities), jnp.zeros((), jnp.int32))
-    return jax.lax.switch(enough, [*branches, lambda: refined(rows, visible)])
+    return jax.lax.switch(enough, [*branches, among_all])
 
 
 def observe(
@@ -186,8 +196,8 @@ def observe(
     tokens = core.tokens(frame.features_3d, frame.features_2d)
     prototypes = core.prototypes(tokens, coverage)
 
-    def refined(context: jax.Array, in_view: jax.Array) -> jax.Array:
-        return core.refine(prototypes, tokens, coverage, valid, context, in_view, grid)
+    def refined(context: jax.Array, in_view: jax.Array, piece: int | None) -> jax.Array:
+        return core.refine(prototypes, tokens, coverage, valid, context, in_view, grid, piece)
 
     queries = over_visible(refined, bank.queries, visible)
     if frame.state_attention is not None:

@@ -13,12 +13,12 @@ PATCHES = GRID[0] * GRID[1]
 TRACES = []
 
 
-def refine(core, view):
+def refine(core, view, **options):
     """Refined queries of a view: a dict of the fields of `View`."""
     tokens = core.tokens(view["features_3d"], view["features_2d"])
     first = core.prototypes(tokens, view["coverage"])
     rest = (view["coverage"], view["valid"], view["context"], view["context_valid"])
-    return core.refine(first, tokens, *rest, GRID)
+    return core.refine(first, tokens, *rest, GRID, **options)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -57,6 +57,25 @@ def test_context_changes_the_queries_and_only_visible_rows_do():
     assert not np.allclose(base, queries(context_valid=np.zeros(N, bool)))
     unseen = np.where(view.context_valid[:, None], view.context, 7.0).astype(np.float32)
     np.testing.assert_array_equal(base, queries(context=unseen))
+
+
+@pytest.mark.parametrize("seen", [[], [0], [1, 4], [4], [8], range(N)])
+def test_context_in_pieces_is_the_context(seen):
+    view, core = vars(make_view()), nnx.merge(*PAPER)
+    view["context_valid"] = np.isin(np.arange(N), seen)
+    # Pieces behind the last row seen are not looked at.
+    unlooked = 3 * -(-(max(seen, default=-1) + 1) // 3)
+    spoilt = np.where(np.arange(N)[:, None] < unlooked, view["context"], np.nan)
+    told = refine(core, view | {"context": spoilt.astype(np.float32)}, piece=3)
+    np.testing.assert_allclose(told, refine(core, view), atol=3e-6)
+
+
+def test_each_query_may_see_other_pieces():
+    view, attention = make_view(), nnx.merge(*PAPER).phi[0].context_attention
+    mask = np.random.default_rng(6).random((Q, N)) < 0.3
+    mask[0], mask[1] = False, np.arange(N) >= N - 1
+    args = view.context[:Q], view.context, mask
+    np.testing.assert_allclose(attention(*args, piece=3), attention(*args), atol=3e-6)
 
 
 def test_queries_are_permuted_with_their_masks():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from moonseg_jax.online.pipeline import FEW_IN_VIEW, over_visible
+from moonseg_jax.online.pipeline import FEW_IN_VIEW, MANY_IN_VIEW, over_visible
 from moonseg_jax.structs import pack_masks, unpack_masks
 from tests.online.conftest import make_core, make_step, without_masks, worsen
 from tests.reference import online as twin
@@ -150,13 +150,17 @@ def test_order_of_masks_does_not_matter(loop, room):
         assert int(one.num_keys) == int(two.num_keys)
 
 
-@pytest.mark.parametrize("count", [0, 3, FEW_IN_VIEW, FEW_IN_VIEW + 1, 600])
-def test_context_is_the_visible_rows_however_many(count):
+@pytest.mark.parametrize("capacity", [600, 2 * MANY_IN_VIEW + 100])
+@pytest.mark.parametrize("share", [0, 3, FEW_IN_VIEW, FEW_IN_VIEW + 1, 600, MANY_IN_VIEW + 1, 2100])
+def test_context_is_the_visible_rows_however_many(capacity, share):
+    count = min(share, capacity)
     rng = np.random.default_rng(count)
-    rows, visible = jnp.asarray(rng.normal(size=(600, 4))), np.zeros(600, bool)
-    visible[rng.permutation(600)[:count]] = True
+    rows, visible = jnp.asarray(rng.normal(size=(capacity, 4))), np.zeros(capacity, bool)
+    visible[rng.permutation(capacity)[:count]] = True
 
-    def refined(context, in_view):
+    def refined(context, in_view, piece):
+        # Pieces fit, and what is behind the visible ones may be left out.
+        assert piece is None or len(context) % piece == 0
         return jnp.sum(jnp.where(in_view[:, None], jnp.exp(context), 0.0), axis=0)
 
     expected = np.exp(np.asarray(rows))[visible].sum(axis=0)
