@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 .PHONY: venv demo test test-slow lint docs clean
 
-demo: $(VENV)/.base  ## render a room, segment it, score it -> out/demo/
+demo: $(VENV)/.torch  ## a room from its images alone: reconstruct, segment, score -> out/demo/
 	$(BIN)/moonseg demo --out=out/demo
 
 test: $(VENV)/.dev  ## the default tests
@@ -28,6 +28,10 @@ venv: $(VENV)/.dev  ## everything a contributor needs
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.torch: $(VENV)/.base
+	$(PIP) --editable '.[torch]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base

@@ -10,12 +10,6 @@ from typing import Any
 
 from moonseg_cli.backbones import at_least
 
-ROWS = {
-    "features only": "none",
-    "+ refinement": "classical_refinement",
-    "+ distillation": "classical_distillation",
-    "+ memory": "classical",
-}
 ASSOCIATIONS = ("gt", "sim3")  # Protocols A and B.
 METRICS = ("ap", "ap50", "ap25")
 STAGES = ("load", "render", "cache", "segment", "score", "draw")
@@ -28,21 +22,26 @@ class Kind:
     Attributes:
         backbones: fields of `BridgeConfig`.
         recording: what of the room they are given; ``.``: all of it.
-        rows: of the ablation, and the weights of each.
+        weights: of the trained core, that ship.
     """
 
     backbones: dict[str, Any]
     recording: str
-    rows: dict[str, str]
+    weights: str
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """What is compared: names, and the weights of each."""
+        return {"features only": "none", "trained": self.weights}
 
 
 KINDS = {
     "mini": Kind(
         {"rfm": "mini", "semantic": "mini", "state_attention": True},
         "color",
-        {"features only": "none"},
+        "mini",
     ),
-    "classical": Kind({"rfm": "sensor", "semantic": "classical"}, ".", ROWS),
+    "classical": Kind({"rfm": "sensor", "semantic": "classical"}, ".", "classical"),
 }
 
 
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backbones",
         choices=list(KINDS),
-        default="classical",
+        default="mini",
         help="mini: images and nothing else, through the small learned backbones; classical:"
         " measured depth and poses too, through features that nobody trained (default:"
         " %(default)s)",
@@ -88,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         done = cache_one(Job("cache", str(room / kind.recording), cache, config.masks), backbones)
     scores, result = {}, out
     for row, weights in kind.rows.items():
-        result = out / "ablation" / row.strip("+ ")
+        result = out / "rows" / row.replace(" ", "_")
         with timed("segment", [times]):
             segment(cache, result, weights)
         with timed("score", [times]):
@@ -109,7 +108,7 @@ def make_recording(room: Path, seed: int, frames: int) -> None:
 
 
 def segment(cache: Path, out: Path, weights: str) -> None:
-    """One row of the ablation."""
+    """One row."""
     from moonseg_cli.segment import segment_cache
     from moonseg_jax.weights import FOLDER
 
@@ -131,8 +130,8 @@ def publish(out: Path, best: Path, scores: dict[str, dict[str, dict[str, Any]]])
     for name in ("scene.ply", "instances.npz"):
         shutil.copy(best / name, out / name)
     *_, (metrics, aligned) = (by.values() for by in scores.values())
-    ablation = {row: _numbers(by[ASSOCIATIONS[0]]) for row, by in scores.items()}
-    everything = {**metrics, "aligned": aligned, "ablation": ablation}
+    rows = {row: _numbers(by[ASSOCIATIONS[0]]) for row, by in scores.items()}
+    everything = {**metrics, "aligned": aligned, "rows": rows}
     (out / "metrics.json").write_text(json.dumps(everything, indent=2))
 
 

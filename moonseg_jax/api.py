@@ -74,7 +74,8 @@ def load_core(
             another version.
     """
     if str(weights) == "none":
-        config = change(features_only_config())  # `model.sources` gives the core its shape.
+        plain = features_only_config((info.geometry.name, info.semantics.name))
+        config = change(plain)  # `model.sources` gives the core its shape.
         core = FeatureCore(config.model, info.geometry.channels, info.semantics.channels)
         return LoadedCore(*split_core(core), config, "none")
     path = weights_for(info) if weights is None else _weights_file(Path(weights))

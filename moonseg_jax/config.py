@@ -23,6 +23,9 @@ CHOICES = {
     "train.dtype": ("float32", "bfloat16"),
 }
 TERMS = ("query", "state", "box", "view")
+# Of queries that are plain features, by the names of geometry and semantics: where to merge, where
+# to match. Chosen, as those of the trained rows, on held-out procedural rooms.
+FEATURES_ONLY = {("sensor", "classical"): (0.89, 1.4), ("mini", "mini"): (0.96, 1.0)}
 
 
 def default_config() -> ConfigDict:
@@ -59,17 +62,18 @@ def check_choices(config: ConfigDict) -> None:
         raise InputError(f"config field online.terms is {terms!r}: it holds {', '.join(TERMS)}")
 
 
-def features_only_config() -> ConfigDict:
+def features_only_config(backbones: tuple[str, str] = ("sensor", "classical")) -> ConfigDict:
     """The baseline without trained parameters: queries are mean-pooled features.
 
-    Its thresholds were chosen, as those of the trained rows, on held-out procedural rooms.
+    Args:
+        backbones: names of geometry and semantics; the thresholds of others are the classical ones.
     """
     config = default_config()
     config.model.context = False
     config.model.refine_layers = 0
-    config.online.terms = "query,state,view"
-    config.online.merge_threshold = 0.89
-    config.online.match_threshold = 1.4
+    config.online.terms = "query,view"
+    merge, match = FEATURES_ONLY.get(backbones, FEATURES_ONLY["sensor", "classical"])
+    config.online.merge_threshold, config.online.match_threshold = merge, match
     return config
 
 

@@ -6,7 +6,10 @@ from moonseg_jax.structs import InputError, SceneInfo
 
 FOLDER = Path(__file__).parent
 # By the names of geometry and semantics.
-DEFAULTS = {("sensor", "classical"): "classical.safetensors"}
+DEFAULTS = {
+    ("sensor", "classical"): "classical.safetensors",
+    ("mini", "mini"): "mini.safetensors",
+}
 
 
 def shipped_weights() -> list[Path]:

@@ -6,13 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
-from bridges.backbones.cut3r import MINI, Cut3r
-from bridges.backbones.cut3r.checkpoint import published_tensors
-from bridges.backbones.mini_vit import MiniVit, MiniVitConfig
 from moonseg_cli import demo
 from moonseg_cli.demo_errors import reconstruction_errors
 from moonseg_cli.demo_picture import ids_of_truth
@@ -28,21 +23,8 @@ def small_room(pristine, monkeypatch):
     )
 
 
-@pytest.fixture
-def mini_weights(tmp_path, monkeypatch):
-    """Random weights where those that ship lie."""
-    torch.set_num_threads(1)
-    cut3r, semantic = tmp_path / "cut3r.safetensors", tmp_path / "semantic.safetensors"
-    model = Cut3r.random(MINI, seed=0)
-    save_file(published_tensors(model.named_parameters(), MINI.head), cut3r)
-    save_file(MiniVit(MiniVitConfig(32, 2)).state_dict(), semantic)
-    for module in ("bridges.loading", "bridges.weights"):
-        monkeypatch.setattr(f"{module}.MINI_CUT3R", cut3r)
-        monkeypatch.setattr(f"{module}.MINI_SEMANTIC", semantic)
-
-
 @pytest.mark.parametrize("kind", ["mini", "classical"])
-def test_a_room_from_images_to_scores(kind, small_room, mini_weights, tmp_path, capsys):
+def test_a_room_from_images_to_scores(kind, small_room, tmp_path, capsys):
     out = tmp_path / "demo"
     assert main(["demo", f"--backbones={kind}", f"--out={out}", "--frames=6"]) == 0
     told = capsys.readouterr().out
@@ -55,7 +37,7 @@ def test_a_room_from_images_to_scores(kind, small_room, mini_weights, tmp_path, 
     assert bool(info.state_tokens) == (kind == "mini")
     metrics = json.loads((out / "metrics.json").read_text())
     assert (metrics["protocol"], metrics["aligned"]["protocol"]) == ("gt", "sim3")
-    assert metrics["ablation"].keys() == demo.KINDS[kind].rows.keys()
+    assert metrics["rows"].keys() == demo.KINDS[kind].rows.keys()
     with Image.open(out / "picture.png") as picture:
         assert picture.width == 1800
     assert (out / "scene.ply").is_file()

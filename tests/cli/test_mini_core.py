@@ -1,5 +1,8 @@
 """Caches of the small backbones' features, from rooms that other processes render."""
 
+import runpy
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -82,9 +85,21 @@ def test_a_room_that_cannot_be_cached_is_named(weights, tmp_path, monkeypatch):
         make_caches.main(words)
 
 
-@pytest.mark.parametrize("name", ["mini", "mini_distillation", "mini_refinement"])
+NAMES = ("mini", "mini_distillation", "mini_refinement")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_configs(name):
     config = load_config(f"configs/{name}.py")
-    assert set(config.online.terms.split(",")) >= {"query", "state"}
     assert bool(config.loss.xseg) == config.model.context == (name == "mini")
     assert bool(config.loss.dist) == (name != "mini_refinement")
+
+
+def test_rows_of_the_sweep_are_the_configs():
+    rows = runpy.run_path("experiments/mini_core/rows.py")
+    members = rows["get_sweep"]()
+    for number, (name, seed) in enumerate(product(NAMES, rows["SEEDS"])):
+        config, expected = rows["get_config"](), load_config(f"configs/{name}.py")
+        config.update_from_flattened_dict(members[number])
+        expected.seed = seed
+        assert config.to_dict() == expected.to_dict()
