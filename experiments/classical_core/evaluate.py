@@ -14,11 +14,18 @@ import numpy as np
 from PIL import Image
 
 from moonseg_cli.cache import cache_recording
-from moonseg_cli.demo import ROWS
 from moonseg_cli.eval import evaluate_results
 from moonseg_cli.segment import segment_cache
 from moonseg_jax.rooms import CorruptionRates, corrupt_masks
 from moonseg_jax.weights import FOLDER
+
+ROWS = {
+    "features only": "none",
+    "+ refinement": "classical_refinement",
+    "+ distillation": "classical_distillation",
+    "+ memory": "classical",
+}
+SHIPPED = ["features only", "+ memory"]
 
 
 def corrupted_masks(recording: Path, out: Path, seed: int) -> Path:
@@ -47,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recordings", nargs="+", type=Path, required=True)
     parser.add_argument("--masks", nargs="+", default=["given", "corrupted", "felzenszwalb"])
-    parser.add_argument("--rows", nargs="+", default=list(ROWS))
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=SHIPPED)
     parser.add_argument("--weights", type=Path, default=FOLDER, help="folder of weights files")
     parser.add_argument("--stride", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
