@@ -25,11 +25,11 @@ def pixels_of(path):
 
 
 def test_components_of_reference_features(pristine, tmp_path, monkeypatch, capsys):
-    weights = [FOLDER / f"classical_{name}.safetensors" for name in ("refinement", "distillation")]
-    words = [f"--cache={pristine}/cache", "--without", weights[0], "--with", weights[1]]
+    weights = FOLDER / "classical.safetensors"
+    words = [f"--cache={pristine}/cache", "--without", weights, "--with", weights]
     draw(monkeypatch, distillation, tmp_path / "figure.png", *words, "--frames=3")
     said = capsys.readouterr().out
-    assert f"{weights[0]}" in said and said.count("L_dist 0.") == 2
+    assert f"{weights}" in said and said.count("L_dist 0.") == 2
     pixels = pixels_of(tmp_path / "figure.png")
     assert pixels.shape[0] > 5 * 180 and pixels.shape[1] > 3 * distillation.WIDTH
     # Features have all three colours, each.
