@@ -2,13 +2,16 @@
 
     python -m experiments.mini_backbones.train_cut3r --run=RUN --seconds=540
 
-Run it again to go on; `--last` ends the schedule with this piece. For torch and JAX on one CUDA
-device; without one it runs slowly, best with `--no-compile`.
+Run it again to go on; `--last` ends the schedule with this piece. `--finish=WEIGHTS.safetensors`
+trains what an earlier training exported, in long sequences and at a rate that falls from the
+beginning. For torch and JAX on one CUDA device; without one it runs slowly, best with
+`--no-compile`.
 """
 
 import argparse
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -19,6 +22,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=540.0, help="of this piece, all in all")
     parser.add_argument("--total", type=float, default=1000.0, help="seconds of all steps")
     parser.add_argument("--last", action="store_true", help="the training ends with this piece")
+    parser.add_argument("--finish", type=Path, help="exported weights to begin with")
     parser.add_argument("--no-compile", action="store_true", help="run the model as it is")
     parser.add_argument("--no-graphs", action="store_true", help="capture no CUDA graphs")
     parser.add_argument("--workers", type=int, help="processes that make rooms; 0: none")
@@ -31,7 +35,8 @@ def main() -> None:
     import torch
 
     from bridges.backbones.cut3r.config import MINI
-    from experiments.mini_backbones.cut3r.recipe import Recipe
+    from experiments.mini_backbones.cut3r import checkpoint
+    from experiments.mini_backbones.cut3r.recipe import FINISHING, Recipe
     from experiments.mini_backbones.cut3r.trainer import Mode
     from experiments.mini_backbones.cut3r.training import train
     from experiments.mini_backbones.pieces import Piece, Spent, leave_in_time, spare_cores
@@ -39,11 +44,14 @@ def main() -> None:
     piece = Piece(began + arguments.seconds, arguments.total, arguments.last)
     leave_in_time(piece)
     given = {"rooms": arguments.rooms, "step_frames": arguments.step_frames}
-    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(FINISHING if arguments.finish else Recipe(), **given)
     graphs = torch.cuda.is_available() and not arguments.no_graphs
     mode = Mode(compiled=not arguments.no_compile, graphs=graphs)
     workers = spare_cores() if arguments.workers is None else arguments.workers
     spent = Spent(began, "start")
+    if arguments.finish:
+        checkpoint.begin(arguments.run, arguments.finish, MINI, recipe)
     train(arguments.run, MINI, recipe, piece, mode, workers, spent)
 
 

@@ -13,7 +13,7 @@ from bridges.backbones.mini_vit import MiniSemantics
 from bridges.checkpoints import read_tensors, tensors_sha256
 from experiments.mini_backbones.cut3r import checkpoint
 from experiments.mini_backbones.cut3r.initialise import fresh_model
-from experiments.mini_backbones.cut3r.recipe import Recipe
+from experiments.mini_backbones.cut3r.recipe import FINISHING, Recipe
 from experiments.mini_backbones.cut3r.trainer import Mode, Trainer
 from experiments.mini_backbones.export import export_cut3r, export_semantic
 from experiments.mini_backbones.semantic.learner import Learner, save
@@ -46,6 +46,29 @@ def test_cut3r(config, tmp_path):
     assert told["training"]["pieces"] == TOLD["pieces"]
     with pytest.raises(InputError, match="does not fit"):
         Cut3r.from_checkpoint(out, "linear_224")
+
+
+def test_exported_weights_are_trained_on(tmp_path):
+    training = Trainer(fresh_model(MINI, 0), Recipe(), Mode(compiled=False, graphs=False))
+    training.steps, training.seen = 70, 17_920
+    checkpoint.save(training, tmp_path / "first", TOLD | {"chunks": 3})
+    weights = tmp_path / "weights.safetensors"
+    export_cut3r(tmp_path / "first", weights)
+    second = tmp_path / "second"
+    checkpoint.begin(second, weights, MINI, FINISHING)
+    finishing = Trainer(fresh_model(MINI, 1), FINISHING, Mode(compiled=False, graphs=False))
+    told = checkpoint.load(finishing, second)
+    for began, ended in zip(finishing.parameters, training.average, strict=True):
+        assert torch.equal(began, ended.half().float())
+    assert (told["chunks"], told["seconds"], finishing.seen) == (3, 0.0, 17_920)
+    assert FINISHING.rate(finishing.steps, 0.0) < 0.01 * FINISHING.learning_rate
+    export_cut3r(second, tmp_path / "again.safetensors")
+    assert header(tmp_path / "again.safetensors")["training"]["pieces"][0] == {
+        "after": header(weights)
+    }
+    (second / "checkpoint" / "training.json").write_text("{}")
+    checkpoint.begin(second, weights, MINI, FINISHING)  # What is there is not begun again.
+    assert (second / "checkpoint" / "training.json").read_text() == "{}"
 
 
 def test_semantic(tmp_path):

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from bridges.backbones.cut3r import Cut3r, Cut3rConfig
+from experiments.mini_backbones.cut3r.recipe import Recipe
 from experiments.mini_backbones.cut3r.trainer import Trainer, put_moments
 from moonseg_jax.structs import InputError
 
@@ -33,16 +36,35 @@ def save(trainer: Trainer, workdir: Path, about: dict[str, Any]) -> None:
         about: what else shall be told of it; JSON-serialisable.
     """
     tensors = _stored(trainer)
-    part, folder = workdir / f".{FOLDER}", workdir / FOLDER
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    for number, piece in enumerate(_pieces(tensors)):
-        save_file(piece, part / f"{number}.safetensors")
     counts = {"steps": trainer.steps, "seen": trainer.seen, "recipe": asdict(trainer.recipe)}
-    (part / ABOUT).write_text(json.dumps(counts | about, indent=1) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    _write(tensors, workdir, counts | about)
     _take(trainer, tensors)
+
+
+def begin(workdir: Path, weights: Path, config: Cut3rConfig, recipe: Recipe) -> None:
+    """Writes the checkpoint of a training that has exported weights to begin with, where none is.
+
+    Its rooms follow those that the weights have seen; moments begin anew.
+
+    Args:
+        workdir: of the training.
+        weights: what `export` wrote, of the same kind of model.
+        config: of the model.
+        recipe: of the training.
+    """
+    if (workdir / FOLDER / ABOUT).is_file():
+        return
+    model = Cut3r.from_checkpoint(weights, config)
+    with safe_open(weights, "pt") as file:
+        origin = json.loads(file.metadata()["moonseg"])
+    tensors = {
+        f"{kind}/{name}": parameter.detach().half().contiguous()
+        for kind in ("weight", "average")
+        for name, parameter in model.named_parameters()
+    }
+    before = origin["training"]
+    counts = {"steps": 0, "seen": before["seen"], "recipe": asdict(recipe), "seconds": 0.0}
+    _write(tensors, workdir, counts | {"chunks": before["chunks"], "pieces": [{"after": origin}]})
 
 
 def load(trainer: Trainer, workdir: Path) -> dict[str, Any]:
@@ -71,6 +93,17 @@ def read(workdir: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for piece in sorted(folder.glob("*.safetensors")):
         tensors |= load_file(piece)
     return json.loads((folder / ABOUT).read_text()), tensors
+
+
+def _write(tensors: dict[str, Tensor], workdir: Path, about: dict[str, Any]) -> None:
+    part, folder = workdir / f".{FOLDER}", workdir / FOLDER
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for number, piece in enumerate(_pieces(tensors)):
+        save_file(piece, part / f"{number}.safetensors")
+    (part / ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def _stored(trainer: Trainer) -> dict[str, Tensor]:
