@@ -5,6 +5,9 @@ where each (voxel, row) is. Everything runs inside `jit`, on any backend, and th
 the same table bit for bit.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -65,15 +68,52 @@ def insert_keys(table: KeyTable, points: jax.Array, rows: jax.Array, voxel: floa
     Returns:
         The table with the new keys behind the old ones, in the order of ``points``.
     """
-    slots, place, won = _claim(table, points, rows, voxel)
-    index = table.count + jnp.cumsum(won, dtype=jnp.int32) - 1
-    target = jnp.where(won, index, table.capacity)
-    return KeyTable(
-        points=table.points.at[target].set(points, mode="drop"),
-        rows=table.rows.at[target].set(rows, mode="drop"),
-        slots=slots.at[jnp.where(won, place, slots.shape[0])].set(index, mode="drop"),
-        count=table.count + jnp.sum(won, dtype=jnp.int32),
-    )
+    total = jnp.full((), len(rows), jnp.int32)
+    return insert_in_turns(table, lambda start: (points, rows), total, voxel)
+
+
+def insert_in_turns(
+    table: KeyTable,
+    entries: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    total: jax.Array,
+    voxel: float,
+) -> KeyTable:
+    """`insert_keys` of so many entries at a time as ``entries`` gives.
+
+    One loop for what is left over: on a GPU the host waits wherever a loop might end, and nearly
+    always the first look at the first entries is all there is to do.
+
+    Args:
+        table: as for `insert_keys`.
+        entries: from the number of the first entry ``[]`` to ``points [m 3]`` and ``rows [m]``.
+        total: ``[]`` int32, how many entries there are.
+        voxel: as for `insert_keys`.
+
+    Returns:
+        As `insert_keys`.
+    """
+
+    def begin(table: KeyTable, start: jax.Array) -> _Turn:
+        points, rows = entries(start)
+        none = jnp.zeros(rows.shape, jnp.int32)
+        return _Turn(table, start, points, rows, none, none > 0, rows >= 0, none.astype(jnp.uint32))
+
+    def unfinished(turn: _Turn) -> jax.Array:
+        return jnp.any(turn.active) | (turn.start + len(turn.rows) < total)
+
+    def go_on(turn: _Turn) -> _Turn:
+        settled = ~jnp.any(turn.active)
+        following = begin(turn.table, turn.start + len(turn.rows))
+        following = jax.tree.map(
+            lambda new, old: jnp.where(settled, new, old),
+            dataclasses.replace(following, table=None),
+            dataclasses.replace(turn, table=None),
+        )
+        written = _write(dataclasses.replace(turn, won=turn.won & settled))
+        return _look(dataclasses.replace(following, table=written), voxel)
+
+    turn = _look(begin(table, jnp.zeros((), jnp.int32)), voxel)
+    return _write(jax.lax.while_loop(unfinished, go_on, turn))
 
 
 def grow_keys(table: KeyTable, capacity: int, voxel: float) -> KeyTable:
@@ -100,55 +140,80 @@ def _cells(points: jax.Array, voxel: float) -> jax.Array:
     return jnp.floor(points / voxel).astype(jnp.int32)
 
 
-def _claim(
-    table: KeyTable, points: jax.Array, rows: jax.Array, voxel: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Finds a slot for every entry, all entries at once, a few probes a round.
+@struct.dataclass
+class _Turn:
+    """Entries that look for their slots, all at once.
+
+    Attributes:
+        table: whose slots hold claims, too.
+        start: ``[]`` int32, the number of the first entry.
+        points, rows: ``[m 3]``, ``[m]`` int32.
+        place: ``[m]`` int32, the slot of each new key.
+        won: ``[m]`` bool, whether the entry is a new key.
+        active: ``[m]`` bool, whether it is still looking.
+        probe: ``[m]`` uint32, how many slots it has passed.
+    """
+
+    table: KeyTable
+    start: jax.Array
+    points: jax.Array
+    rows: jax.Array
+    place: jax.Array
+    won: jax.Array
+    active: jax.Array
+    probe: jax.Array
+
+
+def _look(turn: _Turn, voxel: float) -> _Turn:
+    """Every active entry looks at its next few slots.
 
     An entry stops at the first slot that is empty or holds its own key. A claim on an empty slot is
     the number ``k + entry``, scattered with min: the lowest entry wins, whatever the order of the
     scatter. Equal entries stop at the same slot: one claims it, the others find it there.
-
-    Returns:
-        ``slots [2k]`` with the claims in, the slot of each entry ``[m]``, and whether the entry
-        is a new key ``[m]``.
     """
+    table, points, rows = turn.table, turn.points, turn.rows
     size, capacity = table.slots.shape[0], table.capacity
     cells = _cells(points, voxel)
-    home = _hash(cells, rows)
     entry = jnp.arange(rows.shape[0], dtype=jnp.int32)
-    ahead = jnp.arange(_PROBES, dtype=jnp.uint32)
+    # Triangular steps visit every slot of a power of two.
+    step = turn.probe[:, None] + jnp.arange(_PROBES, dtype=jnp.uint32)[None]
+    triangle = (step | 1) * ((step + 1) // 2)  # Half of step·(step + 1), without overflow.
+    seen = (_hash(cells, rows)[:, None] + triangle) & jnp.uint32(size - 1)
+    owner = table.slots[seen]
+    held = _same_key(table, points, rows, owner, cells, voxel)
+    stop = held | (owner == _EMPTY)
+    first = jnp.argmax(stop, axis=1)[:, None]
+    stops, held, slot = (
+        jnp.take_along_axis(x, first, axis=1)[:, 0] for x in (stop, held, seen.astype(jnp.int32))
+    )
+    claims = turn.active & stops & ~held
+    slots = table.slots.at[jnp.where(claims, slot, size)].min(capacity + entry, mode="drop")
+    owner = slots[slot][:, None]
+    mine = claims & (owner[:, 0] == capacity + entry)
+    found = stops & _same_key(table, points, rows, owner, cells, voxel)[:, 0]
+    probe = jnp.where(stops, turn.probe, turn.probe + _PROBES)
+    return dataclasses.replace(
+        turn,
+        table=dataclasses.replace(table, slots=slots),
+        place=jnp.where(mine, slot, turn.place),
+        won=turn.won | mine,
+        active=turn.active & ~found & (probe < size),
+        probe=probe,
+    )
 
-    def searching(carry: tuple[jax.Array, ...]) -> jax.Array:
-        return jnp.any(carry[3])
 
-    def probe_some(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        slots, place, won, active, probe = carry
-        # Triangular steps visit every slot of a power of two.
-        step = probe[:, None] + ahead[None]
-        triangle = (step | 1) * ((step + 1) // 2)  # Half of step·(step + 1), without overflow.
-        seen = (home[:, None] + triangle) & jnp.uint32(size - 1)
-        owner = slots[seen]
-        held = _same_key(table, points, rows, owner, cells, voxel)
-        stop = held | (owner == _EMPTY)
-        first = jnp.argmax(stop, axis=1)[:, None]
-        stops, held, slot = (
-            jnp.take_along_axis(x, first, axis=1)[:, 0]
-            for x in (stop, held, seen.astype(jnp.int32))
-        )
-        claims = active & stops & ~held
-        slots = slots.at[jnp.where(claims, slot, size)].min(capacity + entry, mode="drop")
-        owner = slots[slot][:, None]
-        mine = claims & (owner[:, 0] == capacity + entry)
-        found = stops & _same_key(table, points, rows, owner, cells, voxel)[:, 0]
-        probe = jnp.where(stops, probe, probe + _PROBES)
-        active &= ~found & (probe < size)
-        return slots, jnp.where(mine, slot, place), won | mine, active, probe
-
-    none = jnp.zeros(rows.shape, bool)
-    start = (table.slots, jnp.zeros_like(rows), none, rows >= 0, jnp.zeros(rows.shape, jnp.uint32))
-    slots, place, won = jax.lax.while_loop(searching, probe_some, start)[:3]
-    return slots, place, won
+def _write(turn: _Turn) -> KeyTable:
+    """The table with the keys that won a slot."""
+    table, won = turn.table, turn.won
+    index = table.count + jnp.cumsum(won, dtype=jnp.int32) - 1
+    target = jnp.where(won, index, table.capacity)
+    place = jnp.where(won, turn.place, table.slots.shape[0])
+    return KeyTable(
+        points=table.points.at[target].set(turn.points, mode="drop"),
+        rows=table.rows.at[target].set(turn.rows, mode="drop"),
+        slots=table.slots.at[place].set(index, mode="drop"),
+        count=table.count + jnp.sum(won, dtype=jnp.int32),
+    )
 
 
 def _same_key(

@@ -38,16 +38,18 @@ class OnlineLoop:
 
     def __init__(self, graphdef: Any, params: Any, info: SceneInfo, config: ConfigDict):
         config = copy.deepcopy(config)  # Compiled in: what the caller changes later has no part.
+        # Flat: through the state of a module Python would walk at every call.
+        leaves, structure = jax.tree.flatten(params)
 
         def advance(
-            params: Any, state: OnlineState, frame: Frame
+            leaves: list[jax.Array], state: OnlineState, frame: Frame
         ) -> tuple[OnlineState, FrameResult]:
-            core = nnx.merge(graphdef, params)
+            core = nnx.merge(graphdef, jax.tree.unflatten(structure, leaves))
             return step(core, state, frame, config=config, image_size=info.image_size)
 
         self._advance = jax.jit(advance, donate_argnums=1)
         self._grow = jax.jit(grow, static_argnames=("rows", "keys", "voxel"))
-        self._params, self._info, self._config = params, info, config
+        self._leaves, self._info, self._config = leaves, info, config
         self._compiled: set[tuple[int, int, int]] = set()
         # More than these cannot be in use; the exact numbers would cost a wait for the device.
         self._most_rows = self._most_keys = 0
@@ -64,7 +66,7 @@ class OnlineLoop:
             frame = dataclasses.replace(frame, state_attention=None)
         self._make_room(frame)
         self._log_compilation(frame)
-        self.state, result = self._advance(self._params, self.state, frame)
+        self.state, result = self._advance(self._leaves, self.state, frame)
         return result
 
     def _make_room(self, frame: Frame) -> None:
@@ -88,7 +90,7 @@ class OnlineLoop:
         sizes = frame.mask_valid.shape[0], self.state.bank.capacity, self.state.keys.capacity
         if sizes not in self._compiled:
             self._compiled.add(sizes)
-            logger.info("compiling the step for %d masks, %d rows, %d keys", *sizes)
+            logger.info("compiling the step for %d masks, %d rows, %d keys: some seconds", *sizes)
 
 
 def _most_pairs(frame: Frame, masks: int, grid: tuple[int, int], min_coverage: float) -> int:

@@ -19,21 +19,9 @@ def match(score: jax.Array, candidate: jax.Array, threshold: float, rule: str) -
     Returns:
         ``[q]`` int32 row; -1 where a mask has no match.
     """
-    q, n = score.shape
     feasible = candidate & (score >= threshold)
     cost = jnp.where(feasible, threshold - score, jnp.inf)
-    alone = _cost_of_staying_alone(cost, rule)
-    # Few rows are feasible in a view of a large scene: then the solver sees only those.
-    few = min(n, 2 * q)
-    used = jnp.any(feasible, axis=0)
-    count = jnp.sum(used, dtype=jnp.int32)
-
-    def over_few() -> jax.Array:
-        column = jnp.nonzero(used, size=few, fill_value=0)[0].astype(jnp.int32)
-        choice = assign(jnp.where(jnp.arange(few) < count, cost[:, column], jnp.inf), alone)
-        return jnp.where(choice >= 0, column[choice], -1)
-
-    return jax.lax.cond(count <= few, over_few, lambda: assign(cost, alone))
+    return assign(cost, _cost_of_staying_alone(cost, rule))
 
 
 def _cost_of_staying_alone(cost: jax.Array, rule: str) -> float | jax.Array:

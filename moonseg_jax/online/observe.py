@@ -89,10 +89,12 @@ def _moments(cloud: jax.Array, member: jax.Array) -> tuple[jax.Array, jax.Array]
     # Centred first: squares of coordinates far from the origin would cancel in float32.
     centre = jnp.mean(cloud, axis=0)
     local = cloud - centre[None]
-    weights = member.astype(cloud.dtype)
-    weights /= jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1.0)
+    ones = jnp.ones((len(local), 1), cloud.dtype)
     product = jnp.matmul(
-        weights, jnp.concatenate([local, local**2], axis=1), precision=jax.lax.Precision.HIGHEST
+        member.astype(cloud.dtype),
+        jnp.concatenate([local, local**2, ones], axis=1),
+        precision=jax.lax.Precision.HIGHEST,
     )
+    product = product[:, :6] / jnp.maximum(product[:, 6:], 1.0)
     mean, square = product[:, :3], product[:, 3:]
     return mean + centre[None], jnp.sqrt(jnp.maximum(square - mean**2, 0.0))

@@ -18,9 +18,13 @@ def paint(masks: jax.Array, rows: jax.Array, scores: jax.Array) -> jax.Array:
     q = rows.shape[0]
     index = jnp.arange(q, dtype=jnp.int32)
     area = jnp.sum(jnp.sum(masks, axis=1, dtype=jnp.int16), axis=1, dtype=jnp.int32)
-    bottom_up = jnp.lexsort((-index, -area, scores))
-    layer = jnp.zeros(q, jnp.int32).at[bottom_up].set(index + 1)
+    larger = (area[None] > area[:, None]) | (
+        (area[None] == area[:, None]) & (index[None] > index[:, None])
+    )
+    below = (scores[None] < scores[:, None]) | ((scores[None] == scores[:, None]) & larger)
+    layer = 1 + jnp.sum(below, axis=1, dtype=jnp.int32)
     layer = jnp.where(rows >= 0, layer, 0)
     top = jnp.max(jnp.where(jnp.moveaxis(masks, 0, -1), layer[None, None], 0), axis=-1)
-    row_of_layer = jnp.concatenate([jnp.full(1, -1, jnp.int32), rows[bottom_up]])
+    number = jnp.arange(q + 1, dtype=jnp.int32)
+    row_of_layer = jnp.max(jnp.where(layer[None] == number[:, None], rows[None], -1), axis=1)
     return row_of_layer[top] + 1

@@ -19,7 +19,8 @@ def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
         ``[m n]``.
     """
-    return jnp.matmul(_unit(a), _unit(b).T, precision=jax.lax.Precision.HIGHEST)
+    product = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    return product / _length(a)[:, None] / _length(b)[None]
 
 
 def terms_in_use(config: ConfigDict, state_tokens: int) -> tuple[str, ...]:
@@ -86,6 +87,6 @@ def view_iou(attended: jax.Array, index_map: jax.Array) -> jax.Array:
     return both / jnp.maximum(either, 1.0)
 
 
-def _unit(x: jax.Array) -> jax.Array:
-    norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
-    return x / jnp.where(norm > 0, norm, 1.0)
+def _length(x: jax.Array) -> jax.Array:
+    norm = jnp.linalg.norm(x, axis=-1)
+    return jnp.where(norm > 0, norm, 1.0)

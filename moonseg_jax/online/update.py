@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from moonseg_jax.geometry import box_union
-from moonseg_jax.memory.table import KeyTable, insert_keys
+from moonseg_jax.memory.table import KeyTable, insert_in_turns
 from moonseg_jax.online.observe import Observation
 from moonseg_jax.online.state import Bank
 
@@ -41,22 +41,24 @@ def update_bank(bank: Bank, observed: Observation, rows: jax.Array, frame: jax.A
     """
     source = jnp.maximum(rows, 0)
     target = jnp.where(rows >= 0, rows, bank.capacity)
-    seen = bank.observations[source]
-    weight = (1 / (seen + 1).astype(bank.queries.dtype))[:, None]
+    weight = (1 / (bank.observations[source] + 1).astype(bank.queries.dtype))[:, None]
+    # What is small is written whole: one scatter, of who is seen, instead of five.
+    mask = jnp.full(bank.capacity, -1, jnp.int32)
+    mask = mask.at[target].set(jnp.arange(len(rows), dtype=jnp.int32), mode="drop")
+    seen = mask >= 0
 
     def mean(old: jax.Array, new: jax.Array) -> jax.Array:
         return old.at[target].set(old[source] + weight * (new - old[source]), mode="drop")
 
-    first = jnp.where(seen > 0, bank.first_frame[source], frame)
-    boxes = box_union(bank.boxes[source], observed.boxes)
+    boxes = box_union(bank.boxes, observed.boxes[mask])
     return Bank(
         queries=mean(bank.queries, observed.queries),
         tokens=mean(bank.tokens, observed.tokens),
-        boxes=bank.boxes.at[target].set(boxes, mode="drop"),
-        observations=bank.observations.at[target].add(1, mode="drop"),
-        score_sum=bank.score_sum.at[target].add(observed.scores, mode="drop"),
-        first_frame=bank.first_frame.at[target].set(first, mode="drop"),
-        last_frame=bank.last_frame.at[target].set(frame, mode="drop"),
+        boxes=jnp.where(seen[:, None, None], boxes, bank.boxes),
+        observations=bank.observations + seen,
+        score_sum=bank.score_sum + jnp.where(seen, observed.scores[mask], 0.0),
+        first_frame=jnp.where(seen & (bank.observations == 0), frame, bank.first_frame),
+        last_frame=jnp.where(seen, frame, bank.last_frame),
     )
 
 
@@ -79,14 +81,9 @@ def add_keys(
     pairs = (attended & (rows >= 0)[:, None]).reshape(-1)
     rank = jnp.cumsum(pairs, dtype=jnp.int32)
 
-    def unfinished(carry: tuple[KeyTable, jax.Array]) -> jax.Array:
-        return carry[1] < rank[-1]
-
-    def insert_some(carry: tuple[KeyTable, jax.Array]) -> tuple[KeyTable, jax.Array]:
-        keys, done = carry
-        wanted = done + 1 + jnp.arange(2 * p, dtype=jnp.int32)
+    def some(start: jax.Array) -> tuple[jax.Array, jax.Array]:
+        wanted = start + 1 + jnp.arange(2 * p, dtype=jnp.int32)
         mask, patch = jnp.divmod(jnp.searchsorted(rank, wanted, method="scan_unrolled"), p)
-        row = jnp.where(wanted <= rank[-1], rows[mask], -1)
-        return insert_keys(keys, points[patch], row, voxel), done + 2 * p
+        return points[patch], jnp.where(wanted <= rank[-1], rows[mask], -1)
 
-    return jax.lax.while_loop(unfinished, insert_some, (keys, jnp.zeros((), jnp.int32)))[0]
+    return insert_in_turns(keys, some, rank[-1], voxel)

@@ -1,3 +1,5 @@
+import functools
+
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import jax
@@ -6,9 +8,16 @@ import pytest
 from hypothesis import given
 from scipy.optimize import linear_sum_assignment
 
+from moonseg_jax.online import assignment
 from moonseg_jax.online.assignment import assign
 
 run = jax.jit(assign, static_argnames="alone")
+
+
+def in_one_kernel(cost, alone):
+    """As on a GPU, interpreted."""
+    solve = functools.partial(assignment._in_one_kernel, interpret=True)
+    return np.asarray(jax.jit(solve)(cost, np.float32(alone)))
 
 
 def total(cost, choice, alone):
@@ -63,3 +72,30 @@ def test_a_tie_with_staying_alone_goes_to_the_column():
 def test_staying_alone_is_chosen_where_it_is_cheaper():
     cost = np.array([[2.0, 9.0], [3.0, 9.0], [9.0, 9.0]], np.float32)
     np.testing.assert_array_equal(run(cost, alone=5.0), [0, -1, -1])
+
+
+@pytest.mark.parametrize(
+    "q, n, tile, share, levels",
+    [(64, 256, 1 << 11, 0.03, 0), (24, 90, 128, 0.3, 3), (40, 9, 1 << 13, 1.0, 0)],
+)
+def test_the_kernel_of_a_gpu_decides_the_same(q, n, tile, share, levels, monkeypatch):
+    """All rows bidding together or in pieces; ties, and more rows than columns."""
+    monkeypatch.setattr(assignment, "_TILE", tile)
+    rng = np.random.default_rng((q, int(100 * share)))
+    cost = rng.uniform(-1.2, 0, (q, n)).astype(np.float32)
+    if levels:
+        cost = np.floor(cost * levels) / np.float32(levels)
+    cost[rng.random((q, n)) >= share] = np.inf
+    for alone in (0.0, 80.0):
+        choice = in_one_kernel(cost, alone)
+        np.testing.assert_array_equal(choice, run(cost, alone=alone))
+        expected = least(cost + 2, alone + 2)
+        np.testing.assert_allclose(total(cost + 2, choice, alone + 2), expected, rtol=1e-5)
+
+
+def test_on_a_gpu_it_is_one_kernel():
+    cost = jax.ShapeDtypeStruct((60, 300), np.float32)
+    alone = jax.ShapeDtypeStruct((), np.float32)
+    names = [e.primitive.name for e in jax.make_jaxpr(assignment._in_one_kernel)(cost, alone).eqns]
+    assert names.count("pallas_call") == 1
+    assert not {"while", "cond", "scan"} & set(names)
