@@ -180,6 +180,7 @@ def train_config() -> ConfigDict:
             "feature_noise": 0.0,  # Relative deviation of `jitter_features`; 0 = paper.
             "log_every": 10,
             "checkpoint_every": 200,
+            "members_at_once": 0,  # Of a sweep, on a device; 0 = as many as its memory holds.
             "eval_fraction": 0.0,  # Share of scenes held out; their loss picks the best.
         }
     )

@@ -39,13 +39,14 @@ def main() -> None:
     parser = new_parser(__doc__, seconds=0)
     parser.add_argument("--sizes", choices=["paper", "classical", "tiny"], default="paper")
     parser.add_argument("--clips", type=int, default=16)
+    parser.add_argument("--only", choices=WHAT)
     parser.add_argument("--child", choices=WHAT, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(child(args, began)))
         return
     rows = []
-    for what in WHAT:
+    for what in [args.only] if args.only else WHAT:
         rows.append(process(what, "off", None, args))
         with tempfile.TemporaryDirectory() as folder:
             rows += [process(what, kind, folder, args) for kind in ("empty", "warm")]

@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--masks", type=int, default=64)
+    parser.add_argument("--at-once", type=int, default=0, help="train.members_at_once")
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     args = parser.parse_args()
     host = lean(random_batch(args.sizes, args.clips, args.frames, args.masks))
@@ -63,7 +64,8 @@ def main() -> None:
         rows.append(alone | {"times_alone": 1.0, "clips_per_s": 1e3 * args.clips / alone["ms"]})
         print_table(rows[-1:], COLUMNS)
         for count in args.members:
-            row = measure(f"{count} members, {dtype}", *many(args.sizes, dtype, host, count), share)
+            made = many(args.sizes, dtype, host, count, args.at_once)
+            row = measure(f"{count} members, {dtype}", *made, share)
             row["times_alone"] = row["ms"] / alone["ms"]
             # Of all members together: what they learn from, not what is read.
             row["clips_per_s"] = 1e3 * args.clips * count / row["ms"]
@@ -80,10 +82,12 @@ def one(size: str, dtype: str, host: Frame) -> tuple[Any, Step, Frame]:
     return *make_step(*make_loss(size, config), config), jax.device_put(host)
 
 
-def many(size: str, dtype: str, host: Frame, count: int) -> tuple[Any, Any, Frame]:
+def many(
+    size: str, dtype: str, host: Frame, count: int, at_once: int = 0
+) -> tuple[Any, Any, Frame]:
     """The same of a sweep."""
     config, info = make_config(size, dtype), random_info(size)
-    config.data.batch_clips = len(host.points)
+    config.data.batch_clips, config.train.members_at_once = len(host.points), at_once
     mesh = sweep_mesh(jax.devices()[:1], config.data.batch_clips, count)
     members = make_members(config, [change(i) for i in range(count)])
     graphdef, params = members.new_params(info)

@@ -70,6 +70,7 @@ VARIANTS: dict[str, Callable[[Callable], Callable]] = {
     ", remat all": jax.checkpoint,
     ", 4 parts": lambda loss: in_parts(loss, 4),
 }
+FEATURES = ("features_3d", "features_2d")
 RUNS = [("float32", ""), ("bfloat16", "")]
 RUNS += [(dtype, name) for name in list(VARIANTS)[1:] for dtype in ("float32", "bfloat16")]
 
@@ -84,6 +85,8 @@ def main() -> None:
     parser.add_argument("--parts", action="store_true", help="the objective part by part, too")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--no-variants", action="store_true")
+    parser.add_argument("--no-twin", action="store_true", help="leave PyTorch out")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     args = parser.parse_args()
 
     share = args.seconds / 16
@@ -97,19 +100,21 @@ def main() -> None:
         line(rows[-1], COLUMNS)
 
     for dtype, variant in RUNS[: 2 if args.no_variants else None]:
+        if dtype not in args.dtypes:
+            continue
         made = VARIANTS[variant]
         run(f"JAX {dtype}{variant}", lambda d=dtype, m=made: ours(args, d, m, host, share, found))
     if args.parts:
         for part in by_part(args, host, 4 * share):
             rows.append(part)
             line(part, COLUMNS)
-    for dtype in ("float32", "bfloat16"):
+    for dtype in () if args.no_twin else args.dtypes:
         for kind in ("eager", "compiled")[: 1 if args.no_compile else 2]:
             name = f"PyTorch {dtype}, {kind}"
             run(name, lambda d=dtype, k=kind: theirs(args, d, k == "compiled", host, share))
     report: Row = {"sizes": args.sizes, "clips": args.clips, "frames": args.frames}
     if args.curve:
-        report["curves"] = curves(args)
+        report["curves"] = curves(args, host)
         print(f"bfloat16 and float32 apart by {report['curves']['relative_difference']}")
     finish(report | {"ceilings": found, "rows": rows}, args.out)
 
@@ -210,11 +215,13 @@ def in_parts(loss: Callable, parts: int) -> Callable:
     return whole
 
 
-def curves(args: argparse.Namespace) -> Row:
+def curves(args: argparse.Namespace, host: Frame) -> Row:
     """Both precisions from the same start on the same batches: four batches over and over."""
+    base = jax.device_put(host)
+    # The same features under other masks.
     batches = [
-        lean(random_batch(args.sizes, args.clips, args.frames, args.masks, seed))
-        for seed in range(4)
+        base.replace(**{f: jnp.roll(getattr(base, f), 5 * shift, axis=3) for f in FEATURES})
+        for shift in range(4)
     ]
     found: Row = {}
     for dtype in ("float32", "bfloat16"):
@@ -222,9 +229,9 @@ def curves(args: argparse.Namespace) -> Row:
         state, step = make_step(*make_loss(args.sizes, config), config)
         losses = []
         for index in range(args.curve):
-            state, metrics = step(state, jax.device_put(batches[index % len(batches)]))
-            losses.append(float(metrics["loss"]))
-        found[dtype] = losses
+            state, metrics = step(state, batches[index % len(batches)])
+            losses.append(metrics["loss"])
+        found[dtype] = [float(loss) for loss in losses]
     both = np.array([found["float32"], found["bfloat16"]])
     apart = np.abs(both[1] - both[0]) / np.abs(both[0])
     return found | {"relative_difference": {"greatest": apart.max(), "mean": apart.mean()}}

@@ -1,18 +1,19 @@
 """The training objective of one clip: the memory runs through its frames in order."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from moonseg_jax.geometry import area_pool, pool_points
+from moonseg_jax.geometry import plane_coverage, pool_points
 from moonseg_jax.losses.distillation import dist_loss
 from moonseg_jax.losses.merging import merge_loss
 from moonseg_jax.losses.segmentation import seg_loss, xseg_loss
 from moonseg_jax.memory.index import clip_index_maps, gather_context
-from moonseg_jax.models import Core, FeatureCore, attended_patches, mask_coverage
-from moonseg_jax.structs import Frame, unpack_masks
+from moonseg_jax.models import Core, FeatureCore, attended_patches
+from moonseg_jax.structs import Frame
 
 
 def clip_loss(
@@ -45,8 +46,9 @@ def clip_loss(
     weights = config.loss
     grid = (clip.features_3d.shape[1], clip.features_3d.shape[2])
     valid = clip.mask_valid
-    coverage = mask_coverage(unpack_masks(clip.masks), grid)
-    goals = unpack_masks(clip.masks if targets is None else targets)
+    coverage = _coverage(clip.masks, grid)
+    goals = clip.masks if targets is None else targets
+    goal_coverage = coverage if targets is None else _coverage(targets, grid)
     tokens = jax.vmap(core.tokens)(clip.features_3d, clip.features_2d)
     reference = jax.vmap(core.reference)(tokens)
     seen = index_maps(core, clip, coverage, grid, image_size, config)
@@ -58,7 +60,8 @@ def clip_loss(
     zero = jnp.zeros((), queries.dtype)
     terms = {"seg": zero, "dist": zero, "xseg": zero, "merge": zero}
     if weights.seg:
-        target = area_pool(goals, _target_size(clip, image_size, weights.target_stride))
+        size = _target_size(clip, image_size, weights.target_stride)
+        target = _coverage(goals, size).reshape(*valid.shape, *size)
         loss = jax.vmap(partial(seg_loss, grid=grid, logits=core.seg_logits))
         terms["seg"] = _frame_mean(loss(reference, queries, target, valid), has_query)
     if weights.dist:
@@ -68,10 +71,10 @@ def clip_loss(
     if weights.xseg:
         context, _ = jax.vmap(gather_context, in_axes=(0, None))(seen, bank)
         loss = jax.vmap(partial(xseg_loss, logits=core.xseg_logits))
-        per_frame = loss(context, in_context, queries, mask_coverage(goals, grid), valid)
+        per_frame = loss(context, in_context, queries, goal_coverage, valid)
         terms["xseg"] = _frame_mean(per_frame, has_query & jnp.any(in_context, axis=-1))
     if weights.merge:
-        per_frame = jax.vmap(merge_loss)(queries, mask_coverage(goals, grid), valid)
+        per_frame = jax.vmap(merge_loss)(queries, goal_coverage, valid)
         terms["merge"] = _frame_mean(per_frame, has_query)
 
     total = sum((weights[name] * value for name, value in terms.items()), zero)
@@ -106,18 +109,22 @@ def refine_clip(
     """
     prototypes = jax.vmap(core.prototypes)(tokens, coverage)
     frames, masks, width = prototypes.shape
+    sights = jax.vmap(partial(core.look, grid=grid))(prototypes, tokens, coverage)
 
-    def step(bank: jax.Array, frame: tuple) -> tuple[jax.Array, jax.Array]:
-        index, visible, prototype, patches, covered, counted = frame
-        refined = core.refine(prototype, patches, covered, counted, bank, visible, grid)
+    def step(memory: Any, frame: tuple) -> tuple[Any, jax.Array]:
+        index, sight, counted, seen = frame
+        refined = core.recall(sight, counted, memory, seen)
         stored = jax.lax.stop_gradient(refined) if gradient == "stop" else refined
-        return jax.lax.dynamic_update_slice(bank, stored, (index * masks, 0)), refined
+        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=index * masks, axis=1)
+        return jax.tree.map(put, memory, core.remember(stored)), refined
 
-    empty = jnp.zeros((frames * masks, width), prototypes.dtype)
+    # Each layer's keys and values of a query are made once, where it is stored.
+    rows = jax.eval_shape(core.remember, jnp.zeros((frames * masks, width), prototypes.dtype))
+    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), rows)
     visible = jnp.any(index_maps, axis=1)
-    inputs = (jnp.arange(frames), visible, prototypes, tokens, coverage, valid)
-    bank, refined = jax.lax.scan(step, empty, inputs)
-    return refined, bank
+    _, refined = jax.lax.scan(step, empty, (jnp.arange(frames), sights, valid, visible))
+    bank = refined.reshape(frames * masks, width)
+    return refined, jax.lax.stop_gradient(bank) if gradient == "stop" else bank
 
 
 def index_maps(
@@ -158,6 +165,11 @@ def index_maps(
         grid,
         occlusion=config.memory.occlusion,
     )
+
+
+def _coverage(planes: jax.Array, grid: tuple[int, int]) -> jax.Array:
+    """The share of each cell inside each mask: ``[t Hm Wm words]`` -> ``[t q h·w]``."""
+    return jax.vmap(partial(plane_coverage, grid=grid))(planes)
 
 
 def _target_size(clip: Frame, image_size: tuple[int, int], stride: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from moonseg_jax.losses.segmentation import normalize
+from moonseg_jax.losses.segmentation import normalize, products
 
 
 def dist_loss(
@@ -29,5 +29,4 @@ def dist_loss(
 def cosine_gram(x: jax.Array) -> jax.Array:
     """Cosine of every pair of rows: ``[p c]`` -> ``[p p]``, float32 at least."""
     unit = normalize(x)
-    exact = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.einsum("pc,rc->pr", unit, unit, preferred_element_type=exact)
+    return products(unit, unit)

@@ -81,10 +81,27 @@ def mask_logits(features: jax.Array, queries: jax.Array, kind: str) -> jax.Array
     """
     if kind == "cosine":
         features, queries = normalize(features), normalize(queries)
-    exact = jnp.promote_types(queries.dtype, jnp.float32)
-    queries = queries.astype(features.dtype)
-    product = jnp.einsum("qd,pd->qp", queries, features, preferred_element_type=exact)
+    product = products(queries.astype(features.dtype), features)
     return COSINE_SCALE * (product - COSINE_MIDDLE) if kind == "cosine" else product
+
+
+@jax.custom_vjp
+def products(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Dot products of all rows, ``[n d]``, ``[m d]`` -> ``[n m]``, float32 at least.
+
+    Their cotangent goes on in the dtype of the rows, so that the backward pass multiplies in it.
+    """
+    exact = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.einsum("nd,md->nm", a, b, preferred_element_type=exact)
+
+
+def _products_backward(rows: tuple, cotangent: jax.Array) -> tuple[jax.Array, jax.Array]:
+    a, b = rows
+    cotangent = cotangent.astype(a.dtype)
+    return cotangent @ b, cotangent.T @ a
+
+
+products.defvjp(lambda a, b: (products(a, b), (a, b)), _products_backward)
 
 
 def binary_cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:

@@ -1,15 +1,31 @@
 """The trainable core η, φ, ψ, and the baseline that has nothing to train. One frame at a time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+from flax import nnx, struct
 from ml_collections import ConfigDict
 
 from moonseg_jax.models.coverage import attended_patches
-from moonseg_jax.models.layers import Projection, RefineLayer, norm
+from moonseg_jax.models.layers import Projection, Read, RefineLayer, norm
 from moonseg_jax.models.tokens import fuse_features, sincos_positions, token_width
+
+
+@struct.dataclass
+class Sight:
+    """What refinement takes from a frame alone, whatever is in memory.
+
+    Attributes:
+        queries: ``[q d]``, after the first layer has looked at the patches.
+        attended: ``[q p]`` bool, the patches each query sees.
+        patches: keys and values of the tokens, for every layer but the first.
+    """
+
+    queries: jax.Array
+    attended: jax.Array
+    patches: tuple[Read, ...]
 
 
 class Core(nnx.Module):
@@ -104,11 +120,61 @@ class Core(nnx.Module):
         Returns:
             ``[q d]``; meaningless but finite where not valid.
         """
+        sight = self.look(queries, tokens, coverage, grid)
+        contexts = [context] * len(self.phi)
+        return self.recall(sight, valid, contexts, context_valid, piece)
+
+    def look(
+        self, queries: jax.Array, tokens: jax.Array, coverage: jax.Array, grid: tuple[int, int]
+    ) -> Sight:
+        """The part of `refine` that needs no context, so that a clip's frames can go together.
+
+        Args:
+            queries: ``[q d]``, the prototypes.
+            tokens: ``[p c]``.
+            coverage: ``[q p]`` in 0..1.
+            grid: ``(h, w)``.
+        """
         attended = attended_patches(coverage, self.min_coverage)
         if self.positional_encoding == "sincos":
             tokens = tokens + sincos_positions(grid, tokens.shape[-1], tokens.dtype)
-        for layer in self.phi:
-            queries = layer(queries, tokens, attended, valid, context, context_valid, piece)
+        first, later = self.phi[:1], self.phi[1:]
+        for layer in first:
+            queries = layer.look(queries, tokens, attended)
+        patches = tuple(layer.patch_attention.read(tokens) for layer in later)
+        return Sight(queries, attended, patches)
+
+    def remember(self, queries: jax.Array) -> tuple[Read | None, ...]:
+        """What each layer's cross-attention to context reads of refined queries ``[n d]``."""
+        return tuple(
+            layer.context_attention.read(queries) if self.context else None for layer in self.phi
+        )
+
+    def recall(
+        self,
+        sight: Sight,
+        valid: jax.Array,
+        contexts: Sequence[jax.Array | Read | None],
+        context_valid: jax.Array,
+        piece: int | None = None,
+    ) -> jax.Array:
+        """The rest of `refine`.
+
+        Args:
+            sight: of the frame, as `look` gives it.
+            valid: ``[q]`` bool.
+            contexts: for each layer, ``[n d]`` or what `remember` made of it.
+            context_valid: ``[n]`` bool.
+            piece: as in `refine`.
+
+        Returns:
+            ``[q d]``.
+        """
+        queries = sight.queries
+        for index, (layer, context) in enumerate(zip(self.phi, contexts, strict=True)):
+            if index:
+                queries = layer.look(queries, sight.patches[index - 1], sight.attended)
+            queries = layer.relate(queries, valid, context, context_valid, piece)
         return self.phi_norm(queries) if self.phi else queries
 
     def reference(self, tokens: jax.Array) -> jax.Array:
@@ -157,6 +223,30 @@ class FeatureCore(nnx.Module):
         """The queries, untouched."""
         del tokens, coverage, valid, context, context_valid, grid, piece
         return queries
+
+    def look(
+        self, queries: jax.Array, tokens: jax.Array, coverage: jax.Array, grid: tuple[int, int]
+    ) -> Sight:
+        """The queries, untouched."""
+        del tokens, grid
+        return Sight(queries, attended_patches(coverage, self.min_coverage), ())
+
+    def remember(self, queries: jax.Array) -> tuple[()]:
+        """Nothing."""
+        del queries
+        return ()
+
+    def recall(
+        self,
+        sight: Sight,
+        valid: jax.Array,
+        contexts: Sequence[jax.Array | Read | None],
+        context_valid: jax.Array,
+        piece: int | None = None,
+    ) -> jax.Array:
+        """The queries, untouched."""
+        del valid, contexts, context_valid, piece
+        return sight.queries
 
     def reference(self, tokens: jax.Array) -> jax.Array:
         """The tokens, untouched."""

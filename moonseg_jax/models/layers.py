@@ -4,8 +4,7 @@ Every residual branch starts at zero.
 """
 
 import itertools
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +83,18 @@ class Mlp(nnx.Module):
         return x
 
 
+class Read(NamedTuple):
+    """What an attention makes of a source, ready to be attended to many times.
+
+    Attributes:
+        keys: ``[heads n c]``.
+        values: ``[heads n c]``.
+    """
+
+    keys: jax.Array
+    values: jax.Array
+
+
 class Attention(nnx.Module):
     """Multi-head attention in which a query may see nothing at all.
 
@@ -114,30 +125,38 @@ class Attention(nnx.Module):
         self.out = nnx.Linear(width, width, kernel_init=nnx.initializers.zeros_init(), **kinds)
 
     def __call__(
-        self, queries: jax.Array, source: jax.Array, mask: jax.Array, piece: int | None = None
+        self,
+        queries: jax.Array,
+        source: jax.Array | Read,
+        mask: jax.Array,
+        piece: int | None = None,
     ) -> jax.Array:
         """Gathers from the source what each query may see.
 
         Args:
             queries: ``[q d]``.
-            source: ``[n c]``.
+            source: ``[n c]``, or what `read` made of it.
             mask: ``[q n]`` bool, what each query sees; one row ``[1 n]`` holds for all.
             piece: how much of the source to look at together, dividing ``n``; pieces behind the
-                last one that is seen cost nothing. Without a gradient; None = all together.
+                last one that is seen cost nothing. Without a gradient; None = all together, as
+                is what was read before.
 
         Returns:
             ``[q d]``; exactly zero for a query that sees nothing.
         """
         q = self._by_head(self.query, queries)
-        gather = self._gather if piece is None else partial(self._gather_pieces, piece=piece)
-        gathered = gather(q, source, mask).reshape(queries.shape)
+        if piece is None or isinstance(source, Read):
+            read = source if isinstance(source, Read) else self.read(source)
+            gathered = attend(q, *read, jnp.broadcast_to(mask, (q.shape[1], mask.shape[1])))
+        else:
+            gathered = self._gather_pieces(q, source, mask, piece)
+        gathered = jnp.swapaxes(gathered, 0, 1).reshape(queries.shape)
         # Where nothing is seen what was gathered means nothing; the branch is cut, biases too.
         return jnp.where(jnp.any(mask, axis=-1, keepdims=True), self.out(gathered), 0.0)
 
-    def _gather(self, q: jax.Array, source: jax.Array, mask: jax.Array) -> jax.Array:
-        logits, v = self._look(q, source, mask)
-        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-        return jnp.einsum("hqn,nhc->qhc", weights, v)
+    def read(self, source: jax.Array) -> Read:
+        """Keys and values of a source ``[n c]``."""
+        return Read(self._by_head(self.key, source), self._by_head(self.value, source))
 
     def _gather_pieces(
         self, q: jax.Array, source: jax.Array, mask: jax.Array, piece: int
@@ -148,36 +167,70 @@ class Attention(nnx.Module):
 
         def look_at(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             start, top, total, gathered = carry
-            logits, v = self._look(
-                q,
-                jax.lax.dynamic_slice_in_dim(source, start, piece),
-                jax.lax.dynamic_slice_in_dim(mask, start, piece, axis=1),
-            )
+            k, v = self.read(jax.lax.dynamic_slice_in_dim(source, start, piece))
+            logits = masked_logits(q, k, jax.lax.dynamic_slice_in_dim(mask, start, piece, axis=1))
             higher = jnp.maximum(top, jnp.max(logits, axis=-1))
             kept, weights = jnp.exp(top - higher), jnp.exp(logits - higher[..., None])
             total = kept * total + jnp.sum(weights, axis=-1)
             more = jnp.einsum(
-                "hqn,nhc->hqc", weights.astype(v.dtype), v, preferred_element_type=top.dtype
+                "hqn,hnc->hqc", weights.astype(v.dtype), v, preferred_element_type=top.dtype
             )
             return start + piece, higher, total, kept[..., None] * gathered + more
 
         exact = jnp.promote_types(q.dtype, jnp.float32)
-        least = jnp.full((self.heads, len(q)), jnp.finfo(exact).min, exact)
-        nothing = jnp.zeros((self.heads, len(q), q.shape[-1]), exact)
-        carry = (jnp.zeros((), end.dtype), least, jnp.zeros_like(least), nothing)
+        least = jnp.full(q.shape[:2], jnp.finfo(exact).min, exact)
+        carry = (jnp.zeros((), end.dtype), least, jnp.zeros_like(least), q.astype(exact) * 0)
         _, _, total, gathered = jax.lax.while_loop(lambda c: c[0] < end, look_at, carry)
-        return jnp.swapaxes(gathered / total[..., None], 0, 1).astype(q.dtype)
-
-    def _look(
-        self, q: jax.Array, source: jax.Array, mask: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        k, v = self._by_head(self.key, source), self._by_head(self.value, source)
-        exact = jnp.promote_types(q.dtype, jnp.float32)
-        logits = jnp.einsum("qhc,nhc->hqn", q, k, preferred_element_type=exact)
-        return jnp.where(mask[None], logits * q.shape[-1] ** -0.5, jnp.finfo(exact).min), v
+        return (gathered / total[..., None]).astype(q.dtype)
 
     def _by_head(self, layer: nnx.Linear, x: jax.Array) -> jax.Array:
-        return layer(x).reshape(x.shape[0], self.heads, -1)
+        return jnp.swapaxes(layer(x).reshape(x.shape[0], self.heads, -1), 0, 1)
+
+
+@jax.custom_vjp
+def attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+    """``softmax(q·k/√c)·v`` over what the mask shows; the softmax in float32 at least.
+
+    Its gradient keeps the weights in the dtype of the values, and nothing else of their size.
+
+    Args:
+        q: ``[heads q c]``.
+        k: ``[heads n c]``.
+        v: ``[heads n c]``.
+        mask: ``[q n]`` bool.
+
+    Returns:
+        ``[heads q c]``; meaningless for a query that sees nothing.
+    """
+    return _attend(q, k, v, mask)[0]
+
+
+def masked_logits(q: jax.Array, k: jax.Array, mask: jax.Array) -> jax.Array:
+    """``[heads q n]``, float32 at least: least where the mask does not hold."""
+    exact = jnp.promote_types(q.dtype, jnp.float32)
+    logits = jnp.einsum("hqc,hnc->hqn", q, k, preferred_element_type=exact)
+    return jnp.where(mask[None], logits * q.shape[-1] ** -0.5, jnp.finfo(exact).min)
+
+
+def _attend(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> tuple[jax.Array, Any]:
+    weights = jax.nn.softmax(masked_logits(q, k, mask), axis=-1).astype(v.dtype)
+    return jnp.einsum("hqn,hnc->hqc", weights, v), (q, k, v, mask, weights)
+
+
+def _attend_backward(kept: Any, cotangent: jax.Array) -> tuple[Any, ...]:
+    q, k, v, mask, weights = kept
+    exact = jnp.promote_types(q.dtype, jnp.float32)
+    of_v = jnp.einsum("hqn,hqc->hnc", weights, cotangent)
+    of_weights = jnp.einsum("hqc,hnc->hqn", cotangent, v).astype(exact)
+    product = weights.astype(exact) * of_weights
+    of_logits = product - weights.astype(exact) * jnp.sum(product, axis=-1, keepdims=True)
+    # Those that no mask shows have equal weights: nothing of their gradient may pass.
+    of_logits = jnp.where(mask[None], of_logits * q.shape[-1] ** -0.5, 0).astype(q.dtype)
+    of_q = jnp.einsum("hqn,hnc->hqc", of_logits, k)
+    return of_q, jnp.einsum("hqn,hqc->hnc", of_logits, q), of_v, None
+
+
+attend.defvjp(_attend, _attend_backward)
 
 
 class RefineLayer(nnx.Module):
@@ -219,23 +272,22 @@ class RefineLayer(nnx.Module):
         self.mlp = Mlp([width, feed_forward, width], **kinds)
         self.context = context
 
-    def __call__(
+    def look(self, x: jax.Array, tokens: jax.Array | Read, attended: jax.Array) -> jax.Array:
+        """Queries ``[q d]`` after the first branch, patches ``[p c]``; ``attended [q p]`` bool."""
+        return x + self.patch_attention(self.patch_norm(x), tokens, attended).astype(x.dtype)
+
+    def relate(
         self,
-        queries: jax.Array,
-        tokens: jax.Array,
-        attended: jax.Array,
+        x: jax.Array,
         valid: jax.Array,
-        context: jax.Array,
+        context: jax.Array | Read | None,
         context_valid: jax.Array,
         piece: int | None = None,
     ) -> jax.Array:
-        """Refines the queries once; shapes as in `Core.refine`, ``attended [q p]`` bool."""
-        x = queries
-        x += self.patch_attention(self.patch_norm(x), tokens, attended).astype(x.dtype)
-        if self.context:
+        """Queries ``[q d]`` after the other branches; shapes as in `Core.refine`."""
+        if self.context and context is not None:
             normed, seen = self.context_norm(x), context_valid[None]
-            branch = self.context_attention(normed, context, seen, piece)
-            x += branch.astype(x.dtype)
+            x += self.context_attention(normed, context, seen, piece).astype(x.dtype)
         normed = self.self_norm(x)
         x += self.self_attention(normed, normed, valid[None]).astype(x.dtype)
         x += self.mlp(self.mlp_norm(x)).astype(x.dtype)

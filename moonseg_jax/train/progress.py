@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,12 +16,15 @@ class TrainBar:
     """Steps done, time left, and in words: loss, clips/s, frames/s, share of waiting for input."""
 
     def __init__(self, step: int, steps: int, shown: bool):
+        console = Console(stderr=True)  # stdout is for what was asked for, alone.
         self._bar = Progress(
             BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
-            disable=not shown,
+            console=console,
+            transient=True,
+            disable=not (shown and console.is_interactive),
         )
         self._task = self._bar.add_task("compiling", total=steps, completed=step)
 

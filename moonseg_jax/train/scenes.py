@@ -47,7 +47,7 @@ def hold_out(scenes: list[Scene], fraction: float) -> tuple[list[Scene], list[Sc
     if count >= len(names):
         raise InputError(
             f"train.eval_fraction={fraction} of {len(names)} scenes leaves none to train on; "
-            "lower it, or give more scenes"
+            "give more scenes, or --config.train.eval_fraction=0 to hold out none"
         )
     held = set(names[:count])
     return (

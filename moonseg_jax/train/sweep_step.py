@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from moonseg_jax.structs import Frame
+from moonseg_jax.train.groups import group_members, in_groups
 from moonseg_jax.train.members import Settings
 from moonseg_jax.train.mesh import batch_sharding, member_sharding, replicated
 from moonseg_jax.train.metrics import MUST_BE_FINITE
@@ -113,7 +114,12 @@ def compile_sweep(
     """
 
     def step(
-        state: SweepState, settings: Settings, batch: Frame, targets: jax.Array | None
+        state: SweepState,
+        settings: Settings,
+        batch: Frame,
+        targets: jax.Array | None,
+        *,
+        groups: int,
     ) -> tuple[SweepState, Metrics]:
         shared = _to_members((batch, targets), mesh)
 
@@ -128,17 +134,29 @@ def compile_sweep(
             after = jax.tree.map(partial(jnp.where, healthy), after, state)
             return after, jnp.where(healthy | (diverged > 0), diverged, state.step + 1), metrics
 
-        members, diverged, metrics = jax.vmap(one)(state.members, state.diverged, settings)
+        each = (state.members, state.diverged, settings)
+        members, diverged, metrics = in_groups(one, each, groups, mesh)
         return SweepState(members, diverged, state.step + 1), metrics
 
     where, split = sweep_shardings(mesh), batch_sharding(mesh)
-    compiled = jax.jit(
-        step,
-        in_shardings=(where, member_sharding(mesh), split, split),
-        out_shardings=(where, replicated(mesh)),
-        donate_argnums=0,
-    )
-    return lambda state, batch: compiled(state, settings, *augment(batch, state.step))
+    shardings = {
+        "in_shardings": (where, member_sharding(mesh), split, split),
+        "out_shardings": (where, replicated(mesh)),
+    }
+
+    def in_program(groups: int) -> Any:
+        return jax.jit(partial(step, groups=groups), donate_argnums=0, **shardings)
+
+    count = len(settings.weights["seg"]) // mesh.shape["member"]
+    chosen: list[Any] = []
+
+    def run(state: SweepState, batch: Frame) -> tuple[SweepState, Metrics]:
+        args = (state, settings, *augment(batch, state.step))
+        if not chosen:
+            chosen.append(group_members(in_program, args, count, config.train.members_at_once))
+        return chosen[0](*args)
+
+    return run
 
 
 def _optimizer(

@@ -24,6 +24,7 @@ FREE_FIELDS = (
     "memory.voxel",
     "train.log_every",
     "train.checkpoint_every",
+    "train.members_at_once",
     "data.read_threads",
     "data.prefetch_batches",
 )

@@ -5,7 +5,7 @@ import pytest
 
 from moonseg_jax.losses import dist_loss, merge_loss, seg_loss, xseg_loss
 from moonseg_jax.losses.merging import pairs
-from moonseg_jax.losses.segmentation import binary_cross_entropy
+from moonseg_jax.losses.segmentation import binary_cross_entropy, products
 from tests.reference import losses as twin
 from tests.reference.parity import assert_agree, precision, to_torch
 
@@ -132,3 +132,16 @@ def test_dist_loss_vanishes_where_all_structures_agree():
     assert dist_loss(features, 3 * features, 0.1 * features) < 1e-10
     grad = jax.grad(dist_loss)(jnp.zeros_like(features), features, features)
     assert np.isfinite(grad).all()
+
+
+def test_in_bfloat16_the_backward_pass_multiplies_in_bfloat16():
+    rows = jnp.ones((3, 4), jnp.bfloat16), jnp.ones((5, 4), jnp.bfloat16)
+    assert products(*rows).dtype == jnp.float32
+    gradient = jax.grad(lambda a, b: jnp.sum(jnp.square(products(a, b))), (0, 1))
+    text = str(jax.make_jaxpr(gradient)(*rows))
+    assert text.count("dot_general") == 3
+    assert "preferred_element_type=bfloat16" in text
+    ours, exact = (gradient(*(x.astype(kind) for x in rows)) for kind in ("bfloat16", "float32"))
+    for a, b in zip(ours, exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(jnp.float32), b, rtol=1e-2)

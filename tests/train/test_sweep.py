@@ -20,6 +20,7 @@ from moonseg_jax.train import DivergedError, read_metrics, sweep, train
 from moonseg_jax.train.members import make_members
 from moonseg_jax.train.mesh import sweep_mesh
 from moonseg_jax.train.progress import TrainBar
+from tests.train.conftest import quickly_compiled
 from tests.train.rooms import tiny_config
 
 FIELDS = {"model.refine_layers": 2, "train.steps": 12, "train.cut_masks": 0.5}
@@ -56,11 +57,8 @@ def member(workdir: Path, index: int) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def compile_quickly():
     """As `quick_compile`, for all of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        jax.config.update("jax_disable_most_optimizations", True)
+    with quickly_compiled():
         yield
-        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +91,17 @@ def test_a_member_equals_its_solo_run(swept, rooms, tmp_path, index):
         # A key's bias cancels in the softmax: its gradient is rounding, which Adam makes steps of.
         if "key.bias" not in name:
             np.testing.assert_allclose(ours[name], value, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_one_after_another_they_are_the_same(swept, rooms, tmp_path):
+    config = tiny_config(**FIELDS, **{"train.members_at_once": 1})
+    sweep(config, CHANGES, rooms, tmp_path, progress=False)
+    for index in range(len(CHANGES)):
+        ours, theirs = (curve(member(folder, index)) for folder in (tmp_path, swept[0]))
+        for name in ("loss", "grad_norm", "update_norm", "param_norm"):
+            values = ([line[name] for line in lines] for lines in (ours, theirs))
+            np.testing.assert_allclose(*values, rtol=1e-4, err_msg=name)
 
 
 def test_weights_say_which_member_they_are(swept):

@@ -1,6 +1,7 @@
 """η, φ and ψ as PyTorch modules, batched over any leading axes."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EPS = 1e-6
+Read = tuple[Tensor, Tensor]
 
 
 class Mlp(nn.Module):
@@ -51,12 +53,14 @@ class Attention(nn.Module):
         self.value = nn.Linear(source_width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, queries: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        """``[*b q d]``, ``[*b n c]``, bool ``[*b q|1 n]`` -> ``[*b q d]``."""
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
-            for layer, x in ((self.query, queries), (self.key, source), (self.value, source))
-        )
+    def read(self, source: Tensor) -> Read:
+        """Keys and values ``[*b heads n c/heads]`` of ``[*b n c]``."""
+        return self._by_head(self.key, source), self._by_head(self.value, source)
+
+    def forward(self, queries: Tensor, source: Tensor | Read, mask: Tensor) -> Tensor:
+        """``[*b q d]``, ``[*b n c]`` or `read`, bool ``[*b q|1 n]`` -> ``[*b q d]``."""
+        q = self._by_head(self.query, queries)
+        k, v = self.read(source) if isinstance(source, Tensor) else source
         sees = mask.any(-1, keepdim=True)
         allowed = (mask | ~sees).unsqueeze(-3)
         gathered = functional.scaled_dot_product_attention(
@@ -64,6 +68,9 @@ class Attention(nn.Module):
         )
         gathered = gathered.transpose(-3, -2).flatten(-2)
         return self.out(gathered) * sees.to(gathered.dtype)
+
+    def _by_head(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        return layer(x).unflatten(-1, (self.heads, -1)).transpose(-3, -2)
 
 
 class RefineLayer(nn.Module):
@@ -80,17 +87,14 @@ class RefineLayer(nn.Module):
         self.mlp_norm = nn.LayerNorm(width, EPS)
         self.mlp = Mlp([width, feed_forward, width])
 
-    def forward(
-        self,
-        x: Tensor,
-        tokens: Tensor,
-        attended: Tensor,
-        valid: Tensor,
-        context: Tensor,
-        context_valid: Tensor,
+    def look(self, x: Tensor, tokens: Tensor | Read, attended: Tensor) -> Tensor:
+        """After the first branch, patches."""
+        return x + self.patch_attention(self.patch_norm(x), tokens, attended)
+
+    def relate(
+        self, x: Tensor, valid: Tensor, context: Tensor | Read, context_valid: Tensor
     ) -> Tensor:
-        """As `Core.refine`, with ``attended [*b q p]`` bool for the coverage."""
-        x = x + self.patch_attention(self.patch_norm(x), tokens, attended)
+        """After the others."""
         x = x + self.context_attention(self.context_norm(x), context, context_valid.unsqueeze(-2))
         normed = self.self_norm(x)
         x = x + self.self_attention(normed, normed, valid.unsqueeze(-2))
@@ -105,7 +109,7 @@ class TorchCore(nn.Module):
         c, d = c3 + c2, config.width
         self.eta = Projection([c] + [d] * config.eta_layers)
         self.psi = Projection([c] + [d] * config.psi_layers)
-        self.phi = nn.ModuleList(
+        self.phi: Any = nn.ModuleList(
             RefineLayer(d, c, config.heads, config.feed_forward)
             for _ in range(config.refine_layers)
         )
@@ -133,8 +137,34 @@ class TorchCore(nn.Module):
         context_valid: Tensor,
     ) -> Tensor:
         """Eq. 3, 4."""
-        for layer in self.phi:
-            queries = layer(queries, tokens, attended, valid, context, context_valid)
+        first, patches = self.look(queries, tokens, attended)
+        contexts = [context] * len(self.phi)
+        return self.recall(first, patches, attended, valid, contexts, context_valid)
+
+    def look(self, queries: Tensor, tokens: Tensor, attended: Tensor) -> tuple[Tensor, list[Read]]:
+        """What needs no context: the first layer's look, and keys and values for the later ones."""
+        first, *later = self.phi
+        patches = [layer.patch_attention.read(tokens) for layer in later]
+        return first.look(queries, tokens, attended), patches
+
+    def remember(self, queries: Tensor) -> list[Read]:
+        """Keys and values of refined queries, for every layer."""
+        return [layer.context_attention.read(queries) for layer in self.phi]
+
+    def recall(
+        self,
+        queries: Tensor,
+        patches: list[Read],
+        attended: Tensor,
+        valid: Tensor,
+        contexts: Sequence[Tensor | Read],
+        context_valid: Tensor,
+    ) -> Tensor:
+        """The rest of `refine`."""
+        for index, (layer, context) in enumerate(zip(self.phi, contexts, strict=True)):
+            if index:
+                queries = layer.look(queries, patches[index - 1], attended)
+            queries = layer.relate(queries, valid, context, context_valid)
         return self.phi_norm(queries)
 
     def reference(self, tokens: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
 """The objective of a batch of clips and one step of AdamW on it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.speed.torch_baseline.core import TorchCore, attended_patches
+from experiments.speed.torch_baseline.core import Read, TorchCore, attended_patches
 from experiments.speed.torch_baseline.frames import patch_of, pool, pool_points, unpack
 
 Clips = dict[str, Tensor]
@@ -36,7 +37,8 @@ class TrainingTwin:
         self.core, self.config, self.image_size, self.dtype = core, config, image_size, dtype
         made: Callable = torch.compile if compiled else (lambda f: f)
         self._prepare, self._terms = made(self.prepare), made(self.terms)
-        self._lift, self._refine = made(self.lift), made(core.refine)
+        self._lift, self._look = made(self.lift), made(core.look)
+        self._recall = made(self.recall)
         named = dict(core.named_parameters())
         kernels = [n for n, p in named.items() if p.ndim > 1]
         groups = [
@@ -112,17 +114,31 @@ class TrainingTwin:
     ) -> Tensor:
         b, t, q, d = prototypes.shape
         visible = index_map.any(2)
-        refined = [prototypes.new_zeros(b, q, d)] * t
+        # Whatever needs no memory, all frames together; keys and values of a query are made once.
+        first, patches = self._look(prototypes, tokens, attended)
+        refined, empty = [], self.core.remember(prototypes.new_zeros(b, q, d))
+        memory = [[read] * t for read in empty]
         for index in range(t):
-            refined[index] = self._refine(
-                prototypes[:, index],
-                tokens[:, index],
+            contexts = [
+                tuple(torch.cat(each, -2) for each in zip(*reads, strict=True)) for reads in memory
+            ]
+            done, reads = self._recall(
+                first[:, index],
+                [(k[:, index], v[:, index]) for k, v in patches],
                 attended[:, index],
                 clips["mask_valid"][:, index],
-                torch.cat(refined, 1),
+                contexts,
                 visible[:, index],
             )
+            refined.append(done)
+            for layer, read in zip(memory, reads, strict=True):
+                layer[index] = read
         return torch.stack(refined, 1)
+
+    def recall(self, *args: Any) -> tuple[Tensor, list[Read]]:
+        """Refined queries of a frame, and what later frames read of them."""
+        refined = self.core.recall(*args)
+        return refined, self.core.remember(refined)
 
     def terms(
         self,
