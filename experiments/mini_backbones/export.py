@@ -2,8 +2,10 @@
 
     python -m experiments.mini_backbones.export cut3r RUN mini_cut3r.safetensors
     python -m experiments.mini_backbones.export semantic RUN mini_semantic.safetensors
+    python -m experiments.mini_backbones.export masks RUN mini_masks.safetensors
 
-`Cut3r.from_checkpoint(file, MINI)` and `MiniSemantics.from_checkpoint(file)` read them.
+`Cut3r.from_checkpoint(file, MINI)`, `MiniSemantics.from_checkpoint(file)` and
+`MiniMasks.from_checkpoint(file)` read them.
 """
 
 import argparse
@@ -17,10 +19,13 @@ from torch import Tensor
 from bridges.backbones.cut3r import Cut3r, Cut3rConfig
 from bridges.backbones.cut3r.checkpoint import published_tensors
 from bridges.backbones.cut3r.config import MINI
+from bridges.backbones.mini_masks import MiniMasks
 from bridges.backbones.mini_vit import MiniSemantics
 from bridges.checkpoints import file_sha256, tensors_sha256
 from experiments.mini_backbones.cut3r import checkpoint
-from experiments.mini_backbones.semantic.learner import encoder_tensors, read_state
+from experiments.mini_backbones.masks.learner import network_tensors
+from experiments.mini_backbones.semantic.learner import encoder_tensors
+from experiments.mini_backbones.semantic.state import read_state
 from moonseg_jax import __version__
 
 LICENCE = "Apache-2.0"
@@ -29,12 +34,11 @@ DATA = "procedural rooms of moonseg_jax.rooms, rendered while it trained; nothin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("kind", choices=("cut3r", "semantic"))
+    parser.add_argument("kind", choices=list(EXPORTS))
     parser.add_argument("run", type=Path, help="folder of the training")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     arguments = parser.parse_args()
-    export = {"cut3r": export_cut3r, "semantic": export_semantic}[arguments.kind]
-    export(arguments.run, arguments.out)
+    EXPORTS[arguments.kind](arguments.run, arguments.out)
     size, sha256 = arguments.out.stat().st_size, file_sha256(arguments.out)
     print(f"{arguments.out}: {size} bytes, sha256 {sha256}")
 
@@ -54,6 +58,16 @@ def export_semantic(run: Path, out: Path) -> None:
     about = read_state(run)
     _write(encoder_tensors(run), out, {"model": "mini semantic encoder"}, about)
     MiniSemantics.from_checkpoint(out)
+
+
+def export_masks(run: Path, out: Path) -> None:
+    """Writes the mask network, and reads it again."""
+    about = read_state(run)
+    _write(network_tensors(run), out, {"model": "mini mask network"}, about)
+    MiniMasks.from_checkpoint(out)
+
+
+EXPORTS = {"cut3r": export_cut3r, "semantic": export_semantic, "masks": export_masks}
 
 
 def _write(

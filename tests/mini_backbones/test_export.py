@@ -3,19 +3,23 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
 from bridges.backbones.cut3r import Cut3r
 from bridges.backbones.cut3r.config import MINI
+from bridges.backbones.mini_masks import MiniMasks
 from bridges.backbones.mini_vit import MiniSemantics
 from bridges.checkpoints import read_tensors, tensors_sha256
 from experiments.mini_backbones.cut3r import checkpoint
 from experiments.mini_backbones.cut3r.initialise import fresh_model
 from experiments.mini_backbones.cut3r.recipe import FINISHING, Recipe
 from experiments.mini_backbones.cut3r.trainer import Mode, Trainer
-from experiments.mini_backbones.export import export_cut3r, export_semantic
+from experiments.mini_backbones.export import export_cut3r, export_masks, export_semantic
+from experiments.mini_backbones.masks import learner as masks_learner
+from experiments.mini_backbones.masks.recipe import Recipe as MasksRecipe
 from experiments.mini_backbones.semantic.learner import Learner, save
 from experiments.mini_backbones.semantic.recipe import Recipe as SemanticRecipe
 from moonseg_jax.structs import InputError
@@ -87,7 +91,26 @@ def test_semantic(tmp_path):
     assert header(out)["training"]["seconds"] == 7
 
 
-@pytest.mark.parametrize("export", [export_cut3r, export_semantic])
+def test_masks(tmp_path):
+    recipe = MasksRecipe(widths=(4, 6, 8, 8), depth=1, channels=3)
+    learner = masks_learner.Learner(recipe, "cpu")
+    for p in learner.network.parameters():
+        zeros = torch.zeros_like(p)
+        learner.optimizer.state[p] = {"exp_avg": zeros, "exp_avg_sq": zeros}
+    masks_learner.save(learner, tmp_path, TOLD)
+    out = tmp_path / "mini.safetensors"
+    export_masks(tmp_path, out)
+    masks = MiniMasks.from_checkpoint(out)
+    image = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), np.uint8)
+    with torch.no_grad():
+        told, expected = (m.model(m.prepare(image)) for m in (masks, MiniMasks(learner.network)))
+    torch.testing.assert_close(told.scores, expected.scores, atol=0.02, rtol=0)
+    assert masks.weights_sha256 == header(out)["tensors_sha256"]
+    assert header(out)["model"] == "mini mask network"
+    assert header(out)["training"]["recipe"]["picked"] == recipe.picked
+
+
+@pytest.mark.parametrize("export", [export_cut3r, export_semantic, export_masks])
 def test_a_folder_without_a_training_is_refused(export, tmp_path):
     with pytest.raises(InputError, match="give the folder of a training"):
         export(tmp_path, tmp_path / "x.safetensors")

@@ -25,7 +25,8 @@ def chunk():
     images = torch.stack([wall[:, :, s : s + 64] for s in shift], dim=1)
     poses = torch.eye(4).repeat(3, 4, 1, 1)
     poses[:, :, 0, 3] = torch.tensor(shift) * 2.0 / 57.6
-    return Chunk(images, torch.full(images.shape[:4], 2.0), poses, torch.full((3,), 0.9))
+    depth = torch.full(images.shape[:4], 2.0)
+    return Chunk(images, depth, poses, torch.full((3,), 0.9), torch.zeros_like(depth))
 
 
 def tensors_of(learner):

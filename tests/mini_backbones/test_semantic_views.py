@@ -26,12 +26,12 @@ def chunk():
     images = torch.tensor(image).expand(2, 4, HEIGHT, WIDTH, 3)
     depth = torch.full((2, 4, HEIGHT, WIDTH), DEPTH)
     poses = torch.stack([pose_of(i) for i in range(8)]).reshape(2, 4, 4, 4)
-    return Chunk(images, depth, poses, torch.full((2,), FOCAL))
+    return Chunk(images, depth, poses, torch.full((2,), FOCAL), torch.zeros(images.shape[:4]))
 
 
 @pytest.mark.parametrize("make", [views.teacher_views, views.student_views])
 def test_points_are_what_the_patches_show(chunk, make, monkeypatch):
-    monkeypatch.setattr(views, "_recolour", lambda pixels, random: pixels)
+    monkeypatch.setattr(views, "recolour", lambda pixels, random: pixels)
     seen = make(chunk, slice(2, 4), RECIPE, torch.Generator().manual_seed(0))
     assert seen.pixels.shape == (4, HEIGHT, WIDTH, 3)
     poses = chunk.poses[:, 2:4].reshape(4, 4, 4)
@@ -55,7 +55,9 @@ def test_spacing_is_the_distance_of_neighbours(chunk):
 
 def test_without_geometry_neither_depth_nor_pose_is_used(chunk):
     recipe = Recipe(rooms=2, groups=4, views=1, geometry=False)
-    blind = Chunk(chunk.images, chunk.depth * torch.nan, chunk.poses * torch.nan, chunk.focal)
+    blind = Chunk(
+        chunk.images, chunk.depth * torch.nan, chunk.poses * torch.nan, chunk.focal, chunk.instance
+    )
     seen = views.student_views(blind, slice(1, 2), recipe, torch.Generator().manual_seed(0))
     assert torch.isfinite(seen.points).all()
     assert torch.isfinite(seen.spacing).all()

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from experiments.mini_backbones.beside import Feed, made_ahead
+from experiments.mini_backbones.schedule import Schedule
 from experiments.mini_backbones.semantic.cameras import sample_cameras
-from experiments.mini_backbones.semantic.recipe import Recipe
 from experiments.mini_backbones.sharing import own_tensors
 from moonseg_jax.rooms import Room, render, sample_room
 
@@ -38,16 +38,18 @@ class Chunk:
         depth: ``[r f H W]`` along z, metres.
         poses: ``[r f 4 4]`` T_world_from_cam.
         focal: ``[r]`` in image widths.
+        instance: ``[r f H W]`` uint8 ids of the objects of each room, 0 = walls, floor, ceiling.
     """
 
     images: Tensor
     depth: Tensor
     poses: Tensor
     focal: Tensor
+    instance: Tensor
 
 
 def chunks(
-    recipe: Recipe, first: int, workers: int, device: torch.device, cooling: Event
+    recipe: Schedule, first: int, workers: int, device: torch.device, cooling: Event
 ) -> Feed[Chunk]:
     """Chunks from number ``first`` on, made in the background until closed.
 
@@ -79,7 +81,7 @@ def chunks(
 
 
 def render_chunk(
-    recipe: Recipe, number: int, rooms: Room, size: tuple[int, int], device: torch.device
+    recipe: Schedule, number: int, rooms: Room, size: tuple[int, int], device: torch.device
 ) -> Chunk:
     """Renders a chunk of stacked rooms; ready when it returns."""
     parts = []
@@ -110,10 +112,10 @@ def _render(
 
     keys = jax.random.split(noise, (number, groups * views))
     frames = jax.vmap(cameras)(rooms, poses, K, keys)
-    return frames.image, frames.depth, poses, focal
+    return frames.image, frames.depth, poses, focal, frames.instance.astype(jnp.uint8)
 
 
-def _seeds(recipe: Recipe, number: int) -> list[list[int]]:
+def _seeds(recipe: Schedule, number: int) -> list[list[int]]:
     """Of a chunk's rooms, in parts of as many as are made together."""
     start = FIRST_SEED + (recipe.seed << 32) + number * recipe.rooms
     seeds = list(range(start, start + recipe.rooms))

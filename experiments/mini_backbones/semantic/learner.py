@@ -1,13 +1,11 @@
 """Student, teacher, optimiser: one step of training, and its state as files."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bridges.backbones.mini_vit import Block, MiniVit, MiniVitConfig
@@ -16,16 +14,20 @@ from experiments.mini_backbones.compiling import compile_open
 from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.loss import point_contrast
 from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.semantic.state import (
+    adamw,
+    moments,
+    read_moments,
+    read_state,
+    recipe_fields,
+    write_state,
+)
 from experiments.mini_backbones.semantic.views import (
     Views,
     hidden_patches,
     student_views,
     teacher_views,
 )
-from moonseg_jax.structs import InputError
-
-STATE = "state.json"
-MOMENTS = {"mean": "exp_avg", "square": "exp_avg_sq"}  # Files to AdamW's names.
 
 
 class Projected(nn.Module):
@@ -63,15 +65,7 @@ class Learner:
         self.student = Projected(recipe).to(device)
         self.teacher = Projected(recipe).to(device).requires_grad_(False)
         self.teacher.load_state_dict(self.student.state_dict())
-        matrices = [p for p in self.student.parameters() if p.ndim > 1]
-        vectors = [p for p in self.student.parameters() if p.ndim == 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        self.optimizer = adamw(self.student, recipe)
         self._contrast = point_contrast
         if compiled:
             self._contrast = torch.compile(point_contrast)
@@ -134,49 +128,31 @@ def _cut(
     return whole, cut, hide, picked, others
 
 
+def begin(given: dict[str, Any], device: str, compiled: bool = False) -> Learner:
+    """A new run, of fields of its recipe."""
+    return Learner(Recipe(**given), device, compiled)
+
+
 def save(learner: Learner, folder: Path, about: dict[str, Any]) -> None:
     """Writes the whole state: four files of the weights' size, the recipe, and ``about``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    names = dict(learner.student.named_parameters())
-    state = learner.optimizer.state
-    content = {"student": names, "teacher": dict(learner.teacher.named_parameters())}
-    content |= {
-        file: {name: state[p][key] for name, p in names.items()} for file, key in MOMENTS.items()
+    weights = {
+        "student": dict(learner.student.named_parameters()),
+        "teacher": dict(learner.teacher.named_parameters()),
     }
-    for file, tensors in content.items():
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            folder / f"{file}.safetensors",
-        )
+    named = weights["student"]
     told = {"step": learner.step, "recipe": asdict(learner.recipe), **about}
-    (folder / STATE).write_text(json.dumps(told, indent=1) + "\n")
+    write_state(folder, weights | moments(named, learner.optimizer), told)
 
 
 def load(folder: Path, device: str, compiled: bool = False) -> tuple[Learner, dict[str, Any]]:
     """The state that `save` wrote, and what else it told."""
     told = read_state(folder)
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in told["recipe"].items()}
-    learner = Learner(Recipe(**fields), device, compiled)
+    learner = Learner(Recipe(**recipe_fields(told)), device, compiled)
     learner.step = told["step"]
     learner.student.load_state_dict(read_tensors(folder / "student.safetensors"))
     learner.teacher.load_state_dict(read_tensors(folder / "teacher.safetensors"))
-    moments = {key: read_tensors(folder / f"{f}.safetensors") for f, key in MOMENTS.items()}
-    for name, p in learner.student.named_parameters():
-        kept = {key: tensors[name].to(device) for key, tensors in moments.items()}
-        count = torch.tensor(float(learner.step), device=device)
-        learner.optimizer.state[p] = {"step": count, **kept}
+    read_moments(folder, dict(learner.student.named_parameters()), learner.optimizer, learner.step)
     return learner, told
-
-
-def read_state(folder: Path) -> dict[str, Any]:
-    """What a run's folder tells of it.
-
-    Raises:
-        InputError: no run lies there.
-    """
-    if not (folder / STATE).is_file():
-        raise InputError(f"{folder} holds no run: give the folder of a training")
-    return json.loads((folder / STATE).read_text())
 
 
 def encoder_tensors(folder: Path) -> dict[str, Tensor]:

@@ -1,26 +1,61 @@
-"""The loop: pieces of a run, each so many seconds, one after another."""
+"""The loop of the semantic encoder's training and of the masks': pieces of so many seconds."""
 
 import json
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from experiments.mini_backbones.pieces import Clock, Piece, Spent, told_of
-from experiments.mini_backbones.semantic.feed import chunks
-from experiments.mini_backbones.semantic.learner import STATE, Learner, load, save
-from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.schedule import Schedule
+from experiments.mini_backbones.semantic.feed import Chunk, chunks
+from experiments.mini_backbones.semantic.state import STATE
 
 SAVE_EVERY = 120.0  # Seconds.
-MODULE = "experiments.mini_backbones.train_semantic"
+
+
+class Learns(Protocol):
+    """All state of a run; ``step`` counts the steps done."""
+
+    step: int
+
+    @property
+    def recipe(self) -> Schedule:
+        """Of the run."""
+        ...
+
+    def learn(self, chunk: Chunk, progress: float) -> dict[str, Tensor]:
+        """One step; what is told holds the ``loss``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is trained.
+
+    Attributes:
+        module: that is run, ``python -m ...``.
+        begin: a new learner, of fields of its recipe, a device and whether to compile.
+        load: the learner of a run's folder, of device and whether to compile, and what `save`
+            was told.
+        save: writes a learner to a folder, with what is told.
+    """
+
+    module: str
+    begin: Callable[[dict[str, Any], str, bool], Any]
+    load: Callable[[Path, str, bool], tuple[Any, dict[str, Any]]]
+    save: Callable[[Any, Path, dict[str, Any]], None]
 
 
 def train(
+    kind: Kind,
     run: Path,
     given: dict[str, Any],
     device: torch.device,
@@ -29,16 +64,17 @@ def train(
     log_every: int,
     piece: Piece,
     spent: Spent,
-) -> Learner:
+) -> Learns:
     """Trains until the schedule or the piece is over, whichever is first; goes on where it was.
 
     Leaves the run's state and a growing ``curve.jsonl``.
 
     Args:
+        kind: of training.
         run: folder of this run.
         given: fields of its recipe, where it begins.
         device: of everything.
-        compiled: as `Learner` has it.
+        compiled: whether the model is.
         workers: processes that make rooms; 0 makes them here.
         log_every: steps.
         piece: for how long.
@@ -49,7 +85,7 @@ def train(
             no number any more; what was saved stands.
     """
     with spent.on("model"):
-        learner, before = _begin_or_go_on(run, given, device, compiled)
+        learner, before = _begin_or_go_on(kind, run, given, device, compiled)
     recipe, number = learner.recipe, learner.recipe.chunk_of(learner.step)[0]
     clock, cooling = Clock(piece, before.get("seconds", 0.0)), Event()
     if recipe.cools(clock.progress):
@@ -82,23 +118,23 @@ def train(
                 log.write(told, clock)
             if due:
                 with spent.on("save"):
-                    save(learner, run, told_of(MODULE, before, clock))
+                    kind.save(learner, run, told_of(kind.module, before, clock))
                 saved = time.monotonic()
         log.write(told, clock)
         with spent.on("save"):
-            save(learner, run, told_of(MODULE, before, clock))
+            kind.save(learner, run, told_of(kind.module, before, clock))
     print(f"spent {spent}", flush=True)
     return learner
 
 
 def _begin_or_go_on(
-    run: Path, given: dict[str, Any], device: torch.device, compiled: bool
-) -> tuple[Learner, dict[str, Any]]:
+    kind: Kind, run: Path, given: dict[str, Any], device: torch.device, compiled: bool
+) -> tuple[Learns, dict[str, Any]]:
     if not (run / STATE).exists():
-        return Learner(Recipe(**given), str(device), compiled), {}
+        return kind.begin(given, str(device), compiled), {}
     if given:
         raise SystemExit(f"{run} goes on with its own recipe: leave out {given}")
-    return load(run, str(device), compiled)
+    return kind.load(run, str(device), compiled)
 
 
 def _finish(device: torch.device) -> None:
@@ -109,7 +145,7 @@ def _finish(device: torch.device) -> None:
 class Log:
     """Lines of ``curve.jsonl``, also printed."""
 
-    def __init__(self, run: Path, learner: Learner) -> None:
+    def __init__(self, run: Path, learner: Learns) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._path, self._learner = run / "curve.jsonl", learner
         self._since, self._step = time.monotonic(), learner.step

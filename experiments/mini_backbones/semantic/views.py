@@ -84,7 +84,7 @@ def _views(
     middles = F.affine_grid(theta, [b, 3, height // PATCH, width // PATCH], align_corners=False)
     points, z = _points(middles, geometry)
     spacing = z * window[:, 1, None, None] * PATCH / geometry[2][:, None, None]
-    return Views(_recolour(pixels, random).permute(0, 2, 3, 1), points, spacing)
+    return Views(recolour(pixels, random).permute(0, 2, 3, 1), points, spacing)
 
 
 def _points(middles: Tensor, geometry: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,7 @@ def _points(middles: Tensor, geometry: tuple[Tensor, Tensor, Tensor]) -> tuple[T
     return turned + poses[:, None, None, :3, 3], z
 
 
-def _recolour(pixels: Tensor, random: torch.Generator) -> Tensor:
+def recolour(pixels: Tensor, random: torch.Generator) -> Tensor:
     """Exposure, white balance, contrast, saturation, blur and noise of ``[b 3 H W]``."""
     b = len(pixels)
 
