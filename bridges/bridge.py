@@ -48,6 +48,7 @@ class Bridge:
         self.source = source
         self.transform = backbones.transform(source)
         self._lockstep = lockstep
+        self._take_device = backbones.take_device
         self._stages: dict[str, Any] = {
             "geometry": backbones.geometry(source, self.transform),
             "semantics": backbones.semantics,
@@ -75,6 +76,7 @@ class Bridge:
         Arrays are NumPy's, or tensors on the device of the backbone that made them; in lockstep,
         on the host.
         """
+        self._take_device()  # Of the thread that runs this.
         live = not self.source.names
         with closing(self._items(1 if live else AHEAD)) as items:
             if self._lockstep is not None and not live:

@@ -29,6 +29,7 @@ class Backbones:
     def __init__(self, config: BridgeConfig) -> None:
         self.config = config
         self._device, self._dtype = _placement(config)
+        self._threads = _threads_of_torch() if config.neural else 0
         self.take_device()
         self._cut3r, self._cut3r_sha256 = self._load_cut3r()
         # By image size: capturing a step takes seconds, and memory.
@@ -37,10 +38,18 @@ class Backbones:
         self._mask_model = self._load_mask_model()
 
     def take_device(self) -> None:
-        """Makes a GPU asked for by number the calling thread's, for its streams and events."""
-        if ":" in self._device:
-            import torch
+        """Lets the calling thread compute as the one did that loaded the models.
 
+        A GPU asked for by number becomes its own, for its streams and events. On a CPU it gets as
+        many threads, which PyTorch keeps by thread: rounding hangs on their number.
+        """
+        if not self._threads and ":" not in self._device:
+            return
+        import torch
+
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        if ":" in self._device:
             torch.cuda.set_device(self._device)
 
     def transform(self, source: Source) -> ImageTransform:
@@ -59,7 +68,7 @@ class Backbones:
         from bridges.backbones.cut3r_geometry import Cut3rGeometry, Cut3rSettings, make_runner
 
         config, size = self.config, transform.image_size
-        settings = Cut3rSettings(config.update_rule, config.reset_every, config.state_attention)
+        settings = Cut3rSettings(config.update_rule, config.resets, config.state_attention)
         if size not in self._runners:
             shrink = self._cut3r.config.shrink
             seen = size[0] // shrink, size[1] // shrink
@@ -149,6 +158,12 @@ def _placement(config: BridgeConfig) -> tuple[str, Any]:
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
     return device, getattr(torch, dtype)
+
+
+def _threads_of_torch() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _device(name: str, gpus: int) -> str:

@@ -1,9 +1,13 @@
 """Segmentation straight from a source: the backbones and the online loop, frame after frame."""
 
+import contextvars
 import dataclasses
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
     from bridges.bridge import Bridge
 
 
+_Ready = tuple[str, Frame, bytes]  # Name, frame, compressed picture.
+
+
 class LiveRecording:
     """A bridge's frames as the online loop takes them, and what a result needs of them afterwards.
 
@@ -22,12 +29,15 @@ class LiveRecording:
 
     Args:
         bridge: over the source.
+        ahead: how many frames of a recording the backbones, in a thread of their own, may be ahead
+            of whoever takes them; of a live source none.
     """
 
     cache: Path | None = None
 
-    def __init__(self, bridge: "Bridge") -> None:
+    def __init__(self, bridge: "Bridge", ahead: int = 1) -> None:
         self._bridge = bridge
+        self._ahead = ahead if bridge.source.names else 0
         self._names: list[str] = []
         self._cameras: list[tuple[np.ndarray, np.ndarray]] = []
         self._colors: list[bytes] = []
@@ -52,16 +62,31 @@ class LiveRecording:
 
     def frames(self) -> Iterator[Frame]:
         """Runs the backbones on the next frame, and the next."""
+        with closing(self._ready()) as ready:
+            for name, frame, colors in self._made_ahead(ready) if self._ahead else ready:
+                self._names.append(name)
+                self._colors.append(colors)
+                camera = frame.T_world_from_cam, frame.intrinsics
+                self._cameras.append((np.asarray(camera[0]), np.asarray(camera[1])))
+                yield frame
+        if not self._names:
+            raise InputError(f"{self._bridge.source.path} gave no frame that can be used.")
+
+    def _made_ahead(self, ready: Generator[_Ready]) -> Iterator[_Ready]:
+        from bridges.ordered import in_order
+
+        # PyTorch's compiler keeps its settings by context, which a thread does not inherit.
+        make = partial(contextvars.copy_context().run, lambda: next(ready, None))
+        with closing(in_order(repeat(make), threads=1, ahead=self._ahead + 1)) as made:
+            while (item := next(made)) is not None:
+                yield item
+
+    def _ready(self) -> Generator[_Ready]:
         from moonseg_jax.structs.arrays import for_jax
 
         for name, frame in self._bridge.frames():
-            self._names.append(name)
-            self._colors.append(zlib.compress(np.asarray(frame.colors).tobytes(), level=1))
-            ready = for_jax(frame)
-            self._cameras.append((np.asarray(ready.T_world_from_cam), np.asarray(ready.intrinsics)))
-            yield ready
-        if not self._names:
-            raise InputError(f"{self._bridge.source.path} gave no frame that can be used.")
+            colors = zlib.compress(np.asarray(frame.colors).tobytes(), level=1)
+            yield name, for_jax(frame), colors
 
 
 class Stopwatch:

@@ -18,10 +18,10 @@ def pack_masks(masks: np.ndarray) -> np.ndarray:
     """
     q, height, width = masks.shape
     words = max(1, -(-q // WORD_BITS))
-    padded = np.zeros((height, width, words * WORD_BITS), bool)
-    padded[..., :q] = np.moveaxis(masks, 0, -1)
-    packed = np.packbits(padded, axis=-1, bitorder="little")
-    return np.ascontiguousarray(packed).view("<u4").astype(np.uint32, copy=False)
+    planes = np.zeros((words, height, width), np.uint32)
+    for i, mask in enumerate(masks):  # Plane by plane: `np.packbits` takes twenty times as long.
+        planes[i // WORD_BITS] |= mask.astype(np.uint32) << np.uint32(i % WORD_BITS)
+    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
 
 def unpack_masks(planes: jax.Array) -> jax.Array:
