@@ -25,6 +25,8 @@ NOTICED_BY = {
     "update_rule": ("--update-rule", ["rfm"]),
     "reset_every": ("--reset-every", ["rfm"]),
 }
+# Frames after which the state starts anew where nobody says: the small CUT3R was trained on 32.
+RESET_EVERY = {"mini": 32}
 UpdateRule = Literal["cut3r", "ttt3r"]
 DTYPES = ("auto", "float32", "bfloat16")
 
@@ -45,7 +47,8 @@ class BridgeConfig:
             bfloat16 on a GPU.
         state_attention: whether frames carry A, for the state token (Eq. 11).
         update_rule: of CUT3R's state, ``cut3r`` or ``ttt3r`` (holds longer sequences).
-        reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never.
+        reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never; None:
+            as `RESET_EVERY` has it.
     """
 
     rfm: str = "sensor"
@@ -58,7 +61,7 @@ class BridgeConfig:
     dtype: str = "auto"
     state_attention: bool = False
     update_rule: UpdateRule = "cut3r"
-    reset_every: int = 0
+    reset_every: int | None = None
 
     def __post_init__(self) -> None:
         _check_choice("rfm", self.rfm, RFMS)
@@ -66,6 +69,11 @@ class BridgeConfig:
         _check_choice("dtype", self.dtype, DTYPES)
         _check_choice("update-rule", self.update_rule, get_args(UpdateRule))
         _check_noticed(self)
+
+    @property
+    def resets(self) -> int:
+        """``reset_every``, or what is usual for its geometry."""
+        return RESET_EVERY.get(self.rfm, 0) if self.reset_every is None else self.reset_every
 
     @property
     def neural(self) -> set[str]:

@@ -89,9 +89,8 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--reset-every",
         type=at_least(0),
-        default=0,
         metavar="N",
-        help="frames after which CUT3R's state starts anew; 0 = never",
+        help="frames after which CUT3R's state starts anew; 0 = never (default: never, of mini 32)",
     )
 
 

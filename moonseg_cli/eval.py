@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--predictions",
         required=True,
         nargs="+",
+        action="extend",
         metavar="RESULT",
         help="predictions folders, or npz files with pred_masks, pred_score, pred_classes; "
         "with --protocol the folder that holds one of them for each scene",
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ground-truth",
         required=True,
         nargs="+",
+        action="extend",
         metavar="GT",
         help="for each prediction: a gt.npz, ScanNet's segs.json or a txt, SceneNN's xml, or the "
         "folder that one lies in; with --protocol the folder that holds all of them",
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recording",
         nargs="+",
+        action="extend",
         metavar="PATH",
         help="for each prediction: the recording that measured its poses and depth "
         "(default: what the ground truth lies in); with --protocol the folder of all recordings",
@@ -44,9 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--association",
         default="gt",
-        choices=["gt", "sim3"],
+        choices=["gt", "sim3", "cameras"],
         help="how predictions reach the ground-truth points: by ground-truth poses, or by a "
-        "similarity alignment (default: %(default)s)",
+        "similarity of camera centres, turned as the centres or as the cameras are "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--thresholds",
@@ -84,13 +88,13 @@ def _add_dataset_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Scores, writes metrics.json into each predictions folder, prints."""
+    """Scores, prints, writes metrics.json into each predictions folder."""
     from moonseg_jax.eval import EvalSettings, format_metrics
     from moonseg_jax.eval.predictions import write_metrics
 
     settings = EvalSettings(args.gt_mode, args.association, args.thresholds)
     if args.protocol:
-        metrics = _evaluate_dataset(args, settings)
+        metrics, beside = _evaluate_dataset(args, settings)
     else:
         _check_no_dataset_flags(args)
         metrics = evaluate_results(
@@ -101,9 +105,10 @@ def run(args: argparse.Namespace) -> None:
             association=args.association,
             thresholds=args.thresholds,
         )
-        for predictions in args.predictions:
-            write_metrics(predictions, metrics)
-    print(json.dumps(metrics, indent=2) if args.json else format_metrics(metrics))
+        beside = dict.fromkeys(map(Path, args.predictions), metrics)
+    print(json.dumps(metrics, indent=2) if args.json else format_metrics(metrics), flush=True)
+    for predictions, own in beside.items():  # Said first: not every result may be written to.
+        write_metrics(predictions, own)
 
 
 def evaluate_results(
@@ -140,12 +145,13 @@ def evaluate_results(
     return evaluate(predictions, ground_truth, measured=measured, **choices)
 
 
-def _evaluate_dataset(args: argparse.Namespace, settings: "EvalSettings") -> dict[str, Any]:
-    """Every scene's own metrics go beside its result, those of all into their root."""
+def _evaluate_dataset(
+    args: argparse.Namespace, settings: "EvalSettings"
+) -> tuple[dict[str, Any], dict[Path, dict[str, Any]]]:
+    """Metrics of all, and what goes where: of each scene to its result, of all to the root."""
     from moonseg_cli.progress import track
     from moonseg_cli.scoring import score_scenes
     from moonseg_jax.eval import PROTOCOLS, describe_dataset, find_dataset, pool_scores
-    from moonseg_jax.eval.predictions import write_metrics
 
     dataset = find_dataset(
         PROTOCOLS[args.protocol],
@@ -159,11 +165,12 @@ def _evaluate_dataset(args: argparse.Namespace, settings: "EvalSettings") -> dic
     scores = list(track(scored, "eval", total=len(dataset.scenes)))
     metrics = pool_scores(scores, settings)
     metrics["dataset"] = describe_dataset(dataset, settings, metrics)
-    for files, score in zip(dataset.scenes, scores, strict=True):
-        if files.predictions is not None:
-            write_metrics(files.predictions, pool_scores([score], settings))
-    write_metrics(_one_path(args, "predictions"), metrics)
-    return metrics
+    beside = {
+        files.predictions: pool_scores([score], settings)
+        for files, score in zip(dataset.scenes, scores, strict=True)
+        if files.predictions is not None
+    }
+    return metrics, {**beside, Path(_one_path(args, "predictions")): metrics}
 
 
 def _one_path(args: argparse.Namespace, flag: str) -> str:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--association",
         default="gt",
-        choices=["gt", "sim3"],
+        choices=["gt", "sim3", "cameras"],
         help="how predictions reach the ground-truth points, as for eval (default: %(default)s)",
     )
     parser.add_argument("--out", required=True, metavar="PATH", help="file or folder to write")

@@ -72,6 +72,40 @@ def align_trajectories(predicted: np.ndarray, measured: np.ndarray, name: str) -
     return umeyama(predicted, measured)
 
 
+def align_cameras(predicted: np.ndarray, measured: np.ndarray, name: str) -> Similarity:
+    """The similarity between two trajectories, turned as the cameras are and not as their paths.
+
+    The path of a hand-held camera is short: its centres, a few centimetres wrong each, tell the
+    rotation to some degrees only, which moves what is metres away by more than objects are thick.
+
+    Args:
+        predicted: ``[t 4 4]`` T_world_from_cam.
+        measured: ``[t 4 4]``, of the same frames.
+        name: of the scene, for the message.
+
+    Raises:
+        InputError: fewer than two frames, or cameras that stay where they are.
+    """
+    moved = [np.ptp(T[:, :3, 3], axis=0).max(initial=0) > 0 for T in (predicted, measured)]
+    if len(predicted) < 2 or not all(moved):
+        raise InputError(
+            f"{name}: cameras at one place tell no scale: use --association gt, or name the "
+            "recording it was made from with --recording"
+        )
+    R = _mean_rotation(measured[:, :3, :3] @ predicted[:, :3, :3].swapaxes(1, 2))
+    source, target = predicted[:, :3, 3] @ R.T, measured[:, :3, 3]
+    mean_s, mean_t = source.mean(axis=0), target.mean(axis=0)
+    s, t = source - mean_s, target - mean_t
+    scale = float(np.sum(s * t) / np.sum(s * s))
+    return Similarity(scale, R, mean_t - scale * mean_s)
+
+
+def _mean_rotation(R: np.ndarray) -> np.ndarray:
+    """The rotation nearest to all of ``[t 3 3]``, in least squares."""
+    U, _, Vt = np.linalg.svd(R.sum(axis=0))
+    return U @ np.diag([1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
+
+
 def refine_icp(
     start: Similarity, points: np.ndarray, target: np.ndarray, gate: float
 ) -> Similarity:

@@ -1,28 +1,36 @@
-"""From a result to the ground truth's vertices: Protocol A (`gt`) and Protocol B (`sim3`)."""
+"""From a result to the ground truth's vertices: Protocol A (`gt`) and B (`sim3`, `cameras`)."""
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from moonseg_jax.eval.align import align_trajectories, nearest_instance, refine_icp
+from moonseg_jax.eval.align import (
+    Similarity,
+    align_cameras,
+    align_trajectories,
+    nearest_instance,
+    refine_icp,
+)
 from moonseg_jax.eval.ground_truth import GroundTruth
 from moonseg_jax.eval.predictions import Predictions
 from moonseg_jax.eval.views import MeasuredFrames, View, measured_poses, measured_views
 from moonseg_jax.eval.votes import VertexVotes
 
-ASSOCIATIONS = ("gt", "sim3")
+ASSOCIATIONS = ("gt", "sim3", "cameras")
 DEPTH_TOLERANCE = 0.04  # Metres: a vertex this close to the measured surface is visible.
 RADIUS = 0.10  # Metres, Protocol B.
 _SIMILARITY = (
-    "a similarity between the camera centres{}, then every vertex takes the instance of the "
+    "a similarity between the camera {}, then every vertex takes the instance of the "
     f"nearest point within {RADIUS:g} m"
 )
 # What each `protocol` of a result does, for people.
 ASSOCIATED = {
     "gt": f"vertices within {DEPTH_TOLERANCE:g} m of the measured depth of a frame vote for the "
     "instance of their pixel, or for none",
-    "sim3": _SIMILARITY.format(""),
-    "sim3+icp": _SIMILARITY.format(", refined on the points"),
+    "sim3": _SIMILARITY.format("centres"),
+    "cameras": _SIMILARITY.format("centres, turned as the cameras are"),
+    "sim3+icp": _SIMILARITY.format("centres, refined on the points"),
+    "cameras+icp": _SIMILARITY.format("centres, turned as the cameras are, refined on the points"),
     "vertices": "the masks came on the vertices",
 }
 
@@ -43,10 +51,11 @@ def associate(
         association: ``gt``, Protocol A: vertices are projected into the keyframes with measured
             poses and depth, and take the instance most frames give them (`unproject_instances`);
             or ``sim3``, Protocol B: a similarity between the camera centres brings the result's
-            points to the vertices, and each takes the instance of the nearest within `RADIUS`.
+            points to the vertices, and each takes the instance of the nearest within `RADIUS`;
+            or ``cameras``, the same with the cameras' own rotation (`align_cameras`).
         measured: the recording that measured the result's frames; None: what the result's own
             cache has of it, where that was made from measured poses.
-        icp: refine the similarity of ``sim3`` on the points.
+        icp: refine the similarity of Protocol B on the points.
 
     Returns:
         ``[v]`` int32, 0 = unlabelled.
@@ -62,7 +71,8 @@ def associate(
             predictions.label_map,
             predictions.info.image_size,
         )
-    return _nearest_after_similarity(predictions, measured, vertices, icp)
+    align = {"sim3": _align_centres, "cameras": align_cameras}[association]
+    return _nearest_after_similarity(predictions, measured, vertices, align, icp)
 
 
 def unproject_instances(
@@ -119,13 +129,21 @@ def visible_vertices(vertices: np.ndarray, view: View) -> tuple[np.ndarray, np.n
     return index[near], np.stack([u[near], v[near]], axis=-1)
 
 
+def _align_centres(predicted: np.ndarray, measured: np.ndarray, name: str) -> Similarity:
+    return align_trajectories(predicted[:, :3, 3], measured[:, :3, 3], name)
+
+
 def _nearest_after_similarity(
-    predictions: Predictions, measured: MeasuredFrames | None, vertices: np.ndarray, icp: bool
+    predictions: Predictions,
+    measured: MeasuredFrames | None,
+    vertices: np.ndarray,
+    align: Callable[[np.ndarray, np.ndarray, str], Similarity],
+    icp: bool,
 ) -> np.ndarray:
     poses = measured_poses(predictions, measured)
-    centres = np.stack([T[:3, 3] for T in poses.values()]).astype(np.float64)
-    predicted = predictions.T_world_from_cam[list(poses), :3, 3].astype(np.float64)
-    similarity = align_trajectories(predicted, centres, str(predictions.path))
+    T = predictions.T_world_from_cam[list(poses)].astype(np.float64)
+    T_measured = np.stack(list(poses.values())).astype(np.float64)
+    similarity = align(T, T_measured, str(predictions.path))
     if icp:
         similarity = refine_icp(similarity, predictions.points, vertices, RADIUS)
     points = similarity.apply(predictions.points)

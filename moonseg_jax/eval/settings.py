@@ -19,7 +19,7 @@ class EvalSettings:
             the vertices are on them already.
         thresholds: ``nine`` or ``ten``, as in `average_precision`.
         min_vertices: smaller instances and predictions do not count.
-        icp: refine ``sim3`` on the points.
+        icp: refine the similarity of ``sim3`` or ``cameras`` on the points.
 
     Raises:
         InputError: a word that no code knows.

@@ -9,10 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from moonseg_jax.online.state import OnlineState
-from moonseg_jax.online.surface import SurfaceVotes
+from moonseg_jax.online.surface import SurfaceVotes, vote_of_neighbours
 from moonseg_jax.structs import Frame, FrameResult, InputError
 
 MAX_INSTANCES = 65535  # Label maps are 16-bit PNGs.
+NEIGHBOURS = 32  # Voxels whose labels are voted over, about 6 voxels across on a surface.
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class SceneResult:
             )
         label_of_row = np.zeros(used, np.int32)
         label_of_row[rows] = np.arange(1, len(rows) + 1)
-        points, colors, instance = self._surface.cloud(label_of_row)
+        points, colors, voted = self._surface.cloud(label_of_row)
+        instance = vote_of_neighbours(points, voted, NEIGHBOURS)
         kept = jax.tree.map(lambda x: x[rows], bank)
         return SegmentedScene(
             points=points,

@@ -1,6 +1,7 @@
 """The surface seen so far, on the host: a voxel cloud in which every frame votes for rows."""
 
 import numpy as np
+from scipy.spatial import KDTree
 
 _BITS = 21  # Of a code per axis: a million voxels to either side of the origin.
 _FIRST_COMPACTION = 1 << 16
@@ -74,6 +75,31 @@ class SurfaceVotes:
         codes, rows, sums = (np.concatenate(part) for part in zip(*parts, strict=True))
         self._table = _reduce(codes, rows, sums)
         self._pending, self._num_pending = [], 0
+
+
+def vote_of_neighbours(points: np.ndarray, labels: np.ndarray, neighbours: int) -> np.ndarray:
+    """The label most of each point's nearest neighbours have, itself among them.
+
+    A voxel is seen a few times, so that one missed or split mask decides it; where cells are as
+    large as voxels, most are seen once.
+
+    Args:
+        points: ``[v 3]``.
+        labels: ``[v]``; of equally frequent ones the least wins.
+        neighbours: how many, of all points; so nothing hangs on the scene's scale.
+
+    Returns:
+        ``[v]``.
+    """
+    if len(points) < neighbours:
+        return labels
+    _, nearest = KDTree(points).query(points, k=neighbours)
+    votes = np.sort(labels[nearest], axis=1)
+    place = np.arange(neighbours)
+    starts = np.ones(votes.shape, bool)
+    starts[:, 1:] = votes[:, 1:] != votes[:, :-1]
+    run = place - np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    return votes[np.arange(len(votes)), run.argmax(axis=1)]
 
 
 def _reduce(

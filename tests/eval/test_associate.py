@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moonseg_jax.eval.align import align_trajectories, nearest_instance, refine_icp, umeyama
+from moonseg_jax.eval.align import (
+    align_cameras,
+    align_trajectories,
+    nearest_instance,
+    refine_icp,
+    umeyama,
+)
 from moonseg_jax.eval.associate import associate, unproject_instances
 from moonseg_jax.eval.ground_truth import load_ground_truth
 from moonseg_jax.eval.predictions import Predictions, read_predictions
@@ -124,11 +130,13 @@ def test_umeyama_never_mirrors():
     assert np.linalg.det(umeyama(source, source * [1, 1, -1]).R) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("association", ["sim3", "cameras"])
 @pytest.mark.parametrize("icp", [False, True])
-def test_protocol_b_undoes_scale_and_pose(recording, icp):
+def test_protocol_b_undoes_scale_and_pose(recording, association, icp):
     truth = load_ground_truth(recording.folder)
     predictions = moved(read_predictions(recording.result), seed=3)
-    labels = associate(predictions, truth, "sim3", measured=Measured(lost=("000010",)), icp=icp)
+    measured = Measured(lost=("000010",))
+    labels = associate(predictions, truth, association, measured=measured, icp=icp)
     assert np.mean(labels == np.maximum(truth.instance - 1, 0)) == 1.0
 
 
@@ -169,6 +177,31 @@ def test_degenerate_trajectories_are_refused():
         align_trajectories(line, wiggly, "room")
     with pytest.raises(InputError, match="room: the measured camera centres lie on one line"):
         align_trajectories(wiggly, line, "room")
+
+
+def test_cameras_tell_the_rotation_where_their_centres_do_not():
+    scale, R, t = random_similarity(0)
+    T, along = np.tile(np.eye(4), (20, 1, 1)), np.linspace(0, 1, 20)
+    T[:, :3, 3] = np.stack([along, 0.1 * np.sin(3 * along), 0 * along], axis=1)
+    measured = T.copy()
+    measured[:, :3, :3] = R
+    wrong = 0.03 * np.random.default_rng(0).normal(size=(20, 3))
+    measured[:, :3, 3] = scale * (T[:, :3, 3] + wrong) @ R.T + t
+    found = align_cameras(T, measured, "room")
+    np.testing.assert_allclose(found.R, R, atol=1e-9)
+    by_centres = align_trajectories(T[:, :3, 3], measured[:, :3, 3], "room")
+    ahead = np.array([[0.0, 0.0, 3.0]])
+    off, off_by_centres = (
+        np.linalg.norm(similarity.apply(ahead) - scale * ahead @ R.T - t) / scale
+        for similarity in (found, by_centres)
+    )
+    assert off < 0.3 and off < 0.5 * off_by_centres
+
+
+def test_cameras_that_stay_tell_no_scale():
+    stay = np.tile(np.eye(4), (5, 1, 1))
+    with pytest.raises(InputError, match="room: cameras at one place"):
+        align_cameras(stay, stay, "room")
 
 
 def test_predicted_poses_need_a_recording(recording):

@@ -7,7 +7,7 @@ from hypothesis import given
 from moonseg_jax.config import default_config, features_only_config
 from moonseg_jax.models import FeatureCore, split_core
 from moonseg_jax.online import OnlineLoop, SceneResult, init, results
-from moonseg_jax.online.surface import SurfaceVotes
+from moonseg_jax.online.surface import SurfaceVotes, vote_of_neighbours
 from moonseg_jax.structs import InputError
 from tests.reference.box_room import BoxRoom
 
@@ -124,3 +124,20 @@ def test_memory_of_the_cloud_follows_the_surface():
         largest = max(largest, votes._num_pending + len(votes._table[0]))
     # 1,000 voxels with three rows each, and what may wait before a compaction.
     assert largest <= 3000 + (1 << 16) + 2000
+
+
+def test_neighbours_outvote_specks():
+    """A wall in two halves; every tenth voxel says something else."""
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(40), np.arange(40)))
+    points = np.stack([x, y, 0 * x], axis=1) * 0.02
+    truth = np.where(x < 20, 1, 2)
+    told = np.where(np.random.default_rng(0).random(len(x)) < 0.1, 0, truth)
+    found = vote_of_neighbours(points, told, 32)
+    assert np.mean(found == truth) > 0.98 > 0.92 > np.mean(told == truth)
+    np.testing.assert_array_equal(vote_of_neighbours(7 * points, told, 32), found)
+
+
+def test_few_points_keep_their_labels_and_ties_go_to_the_least():
+    points, labels = np.eye(3), np.array([2, 0, 1])
+    np.testing.assert_array_equal(vote_of_neighbours(points, labels, 4), labels)
+    np.testing.assert_array_equal(vote_of_neighbours(points, labels, 3), [0, 0, 0])
