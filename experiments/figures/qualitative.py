@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from experiments.dataset import add_data_flags, open_dataset, run_script, settings_of
 from experiments.figures.panels import write_sheet
-from experiments.table1.run import TITLES, segment
+from experiments.table1.run import TITLES, segment, title_of
 from moonseg_cli.measured import open_measured
 from moonseg_jax.eval import (
     EvalSettings,
@@ -61,7 +61,9 @@ def main() -> None:
         rows.append(pictures)
         below.append(words)
         print(scene.scene, *words[2:], sep="   ", flush=True)
-    titles = ("reconstruction", "ground truth", *(TITLES[method] for method in args.methods))
+    last = read_predictions(args.out / args.methods[-1] / dataset.scenes[-1].scene)
+    methods = (title_of(method, last.info.poses == "predicted") for method in args.methods)
+    titles = ("reconstruction", "ground truth", *methods)
     names = [scene.scene for scene in dataset.scenes]
     write_sheet(args.out / "figure.png", rows, titles, names, below)
     print(args.out / "figure.png")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from moonseg_cli.curves import draw_curves
+from experiments.sensitivity.chart import draw_chart
 
 APS = ("ap", "ap50", "ap25")
 
@@ -49,8 +49,8 @@ def write_study(out: Path, name: str, over: str, points: Sequence[Point], about:
         cells = " | ".join(f"{point.numbers[quantity]:.4g}" for quantity in quantities)
         lines.append(f"| {point.curve} | {point.x:g} | {cells} |")
     (out / f"{name}.md").write_text("\n".join([*lines, "", about, ""]))
-    curves: dict[str, list[dict[str, float]]] = {}
+    curves: dict[str, list[tuple[float, dict[str, float]]]] = {}
     for point in points:
-        curves.setdefault(point.curve, []).append({"step": point.x, **point.numbers})
-    draw_curves(out / f"{name}.png", curves, quantities)
+        curves.setdefault(point.curve, []).append((point.x, point.numbers))
+    draw_chart(out / f"{name}.png", curves, quantities)
     print(out / f"{name}.png")

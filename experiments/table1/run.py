@@ -63,6 +63,11 @@ def main(words: list[str] | None = None) -> None:
     print(format_table(table))
 
 
+def title_of(method: str, predicted: bool) -> str:
+    """What a method is called, "-M" on predicted geometry as in the paper."""
+    return TITLES[method] + ("-M" if predicted and method not in OURS else "")
+
+
 def _runs(
     args: argparse.Namespace, dataset: Dataset
 ) -> Iterator[tuple[str, Dataset, str, dict[str, float]]]:
@@ -77,7 +82,7 @@ def _runs(
             cache = place_of(args.caches, scene.scene)
             segment(method, checkpoint, cache, args.out / method / scene.scene)
         costs = measure_growth(method, checkpoint, last, args.turns, args.clock)
-        title = TITLES[method] + ("-M" if predicted and method not in OURS else "")
+        title = title_of(method, predicted)
         yield method, results_in(args.out / method, dataset), title, costs
     for name, place in imported.items():
         yield name, open_dataset(args, place), name, {}
