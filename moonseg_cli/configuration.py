@@ -74,7 +74,7 @@ def _parse(name: str, text: str, kind: type):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        raise InputError(f"config field {name} is a {kind.__name__}: {text!r} is not one")
+        raise InputError(f"config field {name} takes a value of type {kind.__name__}, not {text!r}")
     return value
 
 

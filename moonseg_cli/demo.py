@@ -5,10 +5,12 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from moonseg_cli.backbones import at_least
+from moonseg_cli.progress import track
 
 ASSOCIATIONS = ("gt", "sim3")  # Protocols A and B.
 METRICS = ("ap", "ap50", "ap25")
@@ -104,7 +106,8 @@ def make_recording(room: Path, seed: int, frames: int) -> None:
     """Renders a room as a posed RGB-D folder with imitated 2D masks."""
     from moonseg_jax.rooms import CorruptionRates, write_room
 
-    write_room(room, seed=seed, frames=frames, rates=CorruptionRates())
+    watch = partial(track, what="render", total=frames)
+    write_room(room, seed=seed, frames=frames, rates=CorruptionRates(), watch=watch)
 
 
 def segment(cache: Path, out: Path, weights: str) -> None:
@@ -145,13 +148,14 @@ def print_scores(
     from moonseg_cli.demo_errors import reconstruction_errors
     from moonseg_jax.rooms import CorruptionRates
 
-    title = f"an unseen room, {frames} frames; A: by measured poses, B: aligned"
+    title = f"an unseen room, {frames} frames"
     columns = [f"{name.upper()} {protocol}" for protocol in "AB" for name in METRICS]
     table = Table("", *columns, title=title)
     for row, by in scores.items():
         numbers = [value for metrics in by.values() for value in _numbers(metrics).values()]
         table.add_row(row, *(f"{100 * value:.1f}" for value in numbers))
     Console().print(table)
+    print("A: what the frames show of each true surface; B: what is reconstructed nearest to it")
     rates = ", ".join(f"{name} {rate:g}" for name, rate in asdict(CorruptionRates()).items())
     print(f"2D masks: the true ones, spoiled ({rates})")
     print(reconstruction_errors(result, room))

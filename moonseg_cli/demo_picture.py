@@ -14,7 +14,7 @@ from moonseg_jax.eval.associate import associate
 from moonseg_jax.eval.predictions import Predictions
 from moonseg_jax.eval.views import measured_poses
 from moonseg_jax.viz.overlay import overlay_instances
-from moonseg_jax.viz.palette import tint_instances
+from moonseg_jax.viz.palette import NO_INSTANCE, tint_instances
 from moonseg_jax.viz.render import Camera, doll_house_camera, render, top_camera
 from moonseg_jax.viz.sheet import beside, cell_width, line, stack
 from moonseg_jax.viz.upright import UprightCloud, stand_up
@@ -22,7 +22,6 @@ from moonseg_jax.viz.upright import UprightCloud, stand_up
 FRAMES = 6
 CLOUD_HEIGHT = 480
 POINTS = 120_000  # Of a cloud, drawn.
-GREY = 150
 
 
 def write_picture(path: Path, result: Path, room: Path, metrics: dict[str, dict[str, Any]]) -> None:
@@ -69,8 +68,9 @@ def ids_of_truth(votes: np.ndarray, instance: np.ndarray, count: int) -> np.ndar
 def _title(predictions: Predictions, metrics: dict[str, dict[str, Any]]) -> list[str]:
     info = predictions.info
     given = "RGB alone" if info.poses == "predicted" else "RGB, depth and poses"
+    where = "in the frames", "in space"  # Protocols A and B.
     scores = [
-        f"AP {name} {100 * by['ap']:.1f}" for name, by in zip("AB", metrics.values(), strict=True)
+        f"AP {100 * by['ap']:.1f} {name}" for name, by in zip(where, metrics.values(), strict=True)
     ]
     words = [f"{len(info.frame_names)} frames, {given}", f"{predictions.num_instances} instances"]
     return [*words, *scores, "seen, found, true"]
@@ -118,7 +118,7 @@ def _cloud_rows(
     true = stand_up(vertices[few].astype(np.float64), poses)
     colors = predictions.colors[some]
     colorings = colors, tint_instances(colors, ids[predictions.instance[some]])
-    grey = np.full((len(true.points), 3), GREY, np.uint8)
+    grey = np.full((len(true.points), 3), NO_INSTANCE, np.uint8)
     labelled = tint_instances(grey, instance[few])
     house = doll_house_camera(true, instance[few] > 0)
     return [_cloud_row(told, colorings, true, labelled, camera) for camera in (house, top_camera())]

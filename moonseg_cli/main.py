@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from moonseg_jax import __version__
+
 COMMANDS = {
     "demo": "render a room, segment it, score it: the whole program in one command",
     "cache": "run the frozen backbones over a recording, once, and keep what they say",
@@ -28,7 +30,11 @@ KEPT = {
 }
 NOTHING_KEPT = "nothing half-done is kept, and the same command begins anew"
 # What a disk answers to those who may not, or can not.
-REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT)
+REFUSALS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+)
+OURS = ("bridges", "moonseg_cli", "moonseg_jax")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,25 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 on success, 2 on bad input (one sentence on stderr), 130 on Ctrl-C.
     """
-    logging.basicConfig(format="%(message)s", level=logging.INFO, handlers=[_Stderr()])
-    for chatty in ("absl", "jax", "orbax"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    _set_up_logging()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = parse(arguments)
-    from moonseg_jax.structs import InputError  # After parsing: `--help` need not load JAX.
-
+    command = _chosen(arguments)
     try:
-        return _module(args.command).run(args) or 0
-    except InputError as error:
-        return _end(args.command, str(error), 2)
-    except OSError as error:
-        if error.errno not in REFUSALS:
-            raise
-        place = f"{error.filename}: " if error.filename else ""
-        what = f"{place}{error.strerror}: name another place, or make this one fit to be used"
-        return _end(args.command, what, 2)
+        return _run(parse(arguments))
     except KeyboardInterrupt:
-        return _end(args.command, f"stopped; {KEPT.get(args.command, NOTHING_KEPT)}", 130)
+        return _end(command, f"stopped; {KEPT.get(command, NOTHING_KEPT)}", 130)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -65,8 +59,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         description="Online, monocular, zero-shot 3D instance segmentation.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     # Only the chosen command's module is imported: `eval` must not need what `cache` needs.
-    chosen = next((word for word in arguments if word in COMMANDS), None)
+    chosen = _chosen(arguments)
     for name, summary in COMMANDS.items():
         subparser = subparsers.add_parser(
             name,
@@ -100,8 +95,38 @@ class _Stderr(logging.StreamHandler):
         super().emit(record)
 
 
+def _run(args: argparse.Namespace) -> int:
+    """Runs the command; what is the user's to mend becomes one sentence."""
+    from moonseg_jax.structs import InputError  # After parsing: `--help` need not load JAX.
+
+    try:
+        return _module(args.command).run(args) or 0
+    except InputError as error:
+        return _end(args.command, str(error), 2)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        what = f"{place}{error.strerror}: name another place, or make this one fit to be used"
+        return _end(args.command, what, 2)
+
+
+def _set_up_logging() -> None:
+    """Our own messages as they are; of other packages, what goes wrong."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[_Stderr()])
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.INFO)
+    for chatty in ("absl", "jax", "orbax"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+
+
+def _chosen(arguments: Sequence[str]) -> str:
+    """The command; empty where none is named."""
+    return next((word for word in arguments if word in COMMANDS), "")
+
+
 def _end(command: str, sentence: str, code: int) -> int:
-    print(f"moonseg {command}: {sentence}", file=sys.stderr)
+    print(f"{f'moonseg {command}'.strip()}: {sentence}", file=sys.stderr)
     return code
 
 

@@ -3,19 +3,23 @@
 import multiprocessing
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 
 def enable_compilation_cache() -> None:
-    """Keeps compiled programs between runs, under the user's cache folder.
+    """Keeps compiled programs between runs, under the user's cache folder if that can be written.
 
     ``JAX_COMPILATION_CACHE_DIR`` moves it, as JAX documents.
     """
     import jax
 
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-        jax.config.update("jax_compilation_cache_dir", str(home / "moonseg_jax" / "xla"))
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "moonseg_jax" / "xla"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

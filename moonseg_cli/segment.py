@@ -1,7 +1,6 @@
 """`moonseg segment`: fuse a recording, cached or live, into 3D instances."""
 
 import argparse
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from bridges.bridge import BridgeConfig
     from moonseg_jax import LoadedCore
     from moonseg_jax.structs import Frame, Recording, SceneInfo
-
-log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +65,11 @@ def run(args: argparse.Namespace) -> None:
             max_frames=args.max_frames,
         )
     print(f"{args.out}: {count} instances")
+    if not count:
+        print(
+            "an instance has to be seen in several frames: more frames, a smaller --stride, or"
+            " --config.online.min_observations=1"
+        )
     if page:
         page.wait()
 

@@ -5,6 +5,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moonseg_cli.backbones import at_least
+
 if TYPE_CHECKING:
     from moonseg_jax.eval.predictions import Predictions
     from moonseg_jax.structs import Recording, SceneInfo
@@ -22,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pictures.add_argument("--png", metavar="FILE", help="with --headless: one picture")
     pictures.add_argument("--mp4", metavar="FILE", help="with --headless: a turn around the scene")
     pictures.add_argument(
-        "--turn-frames", type=int, default=72, help="of the film, 18 a second; default: %(default)s"
+        "--turn-frames",
+        type=at_least(1),
+        default=72,
+        metavar="N",
+        help="of the film, 18 a second; default: %(default)s",
     )
 
 
@@ -36,8 +42,17 @@ def add_address(parser: argparse.ArgumentParser) -> None:
         "with 0.0.0.0 everyone on the network can look",
     )
     page.add_argument(
-        "--port", type=int, default=8080, help="default: %(default)s, or the next one that is free"
+        "--port",
+        type=_port,
+        default=8080,
+        help="default: %(default)s, or the next one that is free",
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 1 to 65535")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -169,8 +169,10 @@ def segment(frames: FrameSource, weights: Weights = None) -> SegmentedScene:
         weights: as for `Segmenter`.
 
     Raises:
-        InputError: no such weights, or ones that do not fit the frames.
+        InputError: no such weights, or ones that do not fit the frames; or a path instead of them.
     """
+    if isinstance(frames, str | Path):
+        raise InputError(f"{frames} is a path, not its frames: give CacheReader({str(frames)!r}).")
     segmenter = Segmenter(frames.info, weights)
     for frame in frames.frames():
         segmenter.step(frame)
@@ -178,7 +180,14 @@ def segment(frames: FrameSource, weights: Weights = None) -> SegmentedScene:
 
 
 def _weights_file(weights: Path) -> Path:
-    return weights / "weights.safetensors" if weights.is_dir() else weights
+    file = weights / "weights.safetensors" if weights.is_dir() else weights
+    if not file.is_file():
+        raise InputError(
+            f"{file} does not exist: give the workdir of a training (of a sweep, one of its"
+            " members/), a .safetensors file, or none for features only; without any, shipped"
+            " weights are taken."
+        )
+    return file
 
 
 def _check_fits(frame: Frame, info: SceneInfo, index: int) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from bridges.sources.files import IMAGE_SUFFIXES, from_opencv, read_intrinsics, read_pose
-from bridges.sources.layouts import FRAMES_PER_SECOND, Layout, by_stem, check_pairs, file_frame
+from bridges.sources.layouts import (
+    FRAMES_PER_SECOND,
+    Layout,
+    by_stem,
+    check_pairs,
+    color_and_depth,
+    file_frame,
+    posed_frames,
+)
 from moonseg_jax.structs import InputError
 
 # Where a 7-Scenes folder brings no intrinsics of its own; the data set's documentation.
@@ -15,21 +23,7 @@ SEVEN_SCENES_K = np.array([[585.0, 0, 320], [0, 585, 240], [0, 0, 1]])
 
 def posed_rgbd(path: Path) -> Layout:
     """``color/ depth/ pose/`` with one file a frame, ``intrinsics.txt`` of the colour images."""
-    color = by_stem(path / "color", IMAGE_SUFFIXES)
-    depth = by_stem(path / "depth", {".png"})
-    if (path / "depth").is_dir():
-        check_pairs(path, set(color), set(depth))
-    pose = path / "pose"
-    frames = [
-        file_frame(
-            name=stem,
-            timestamp=index / FRAMES_PER_SECOND,
-            color=file,
-            depth=depth.get(stem),
-            pose=partial(read_pose, pose / f"{stem}.txt") if pose.is_dir() else None,
-        )
-        for index, (stem, file) in enumerate(color.items())
-    ]
+    frames = posed_frames(path, *color_and_depth(path))
     K_path = path / "intrinsics.txt"
     return Layout("posed_rgbd", frames, read_intrinsics(K_path) if K_path.exists() else None)
 

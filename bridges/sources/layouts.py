@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridges.sources.files import list_files, read_depth, read_image
+from bridges.sources.files import IMAGE_SUFFIXES, list_files, read_depth, read_image, read_pose
 from moonseg_jax.structs import InputError
 
 # Folders hold no clock: depth cameras and phones record at about this rate.
@@ -78,6 +78,33 @@ def file_frame(
         depth=None if depth is None else partial(read_depth, depth),
         pose=pose,
     )
+
+
+def posed_frames(
+    path: Path, color: dict[str, Path], depth: dict[str, Path], fit: tuple[int, int] | None = None
+) -> list[RecordedFrame]:
+    """Frames with their depth maps, and with ``pose/<stem>.txt`` where there is such a folder."""
+    pose = path / "pose"
+    return [
+        file_frame(
+            name=stem,
+            timestamp=index / FRAMES_PER_SECOND,
+            color=file,
+            depth=depth.get(stem),
+            pose=partial(read_pose, pose / f"{stem}.txt") if pose.is_dir() else None,
+            fit=fit,
+        )
+        for index, (stem, file) in enumerate(color.items())
+    ]
+
+
+def color_and_depth(path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Files of ``color/`` and ``depth/`` by stem; of depth none where there is no such folder."""
+    color = by_stem(path / "color", IMAGE_SUFFIXES)
+    depth = by_stem(path / "depth", {".png"})
+    if (path / "depth").is_dir():
+        check_pairs(path, set(color), set(depth))
+    return color, depth
 
 
 def by_stem(folder: Path, suffixes: set[str]) -> dict[str, Path]:

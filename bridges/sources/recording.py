@@ -13,6 +13,7 @@ from bridges.sources.source import Source
 from moonseg_jax.structs import InputError, SourceFrame
 
 READ_THREADS = 4
+NEAREST = 0.05  # Metres: no depth camera measures what is nearer.
 
 
 class RecordingSource(Source):
@@ -38,6 +39,7 @@ class RecordingSource(Source):
         self.names = tuple(frame.name for frame in self._frames)
         self.image_size = self._frames[0].image().shape[:2]
         self._check_intrinsics()
+        self._check_unit()
 
     def __iter__(self) -> Iterator[SourceFrame]:
         tasks = (partial(self._read, frame) for frame in self._frames)
@@ -85,4 +87,15 @@ class RecordingSource(Source):
                 f"{self.path}: the principal point ({K[0, 2] - 0.5:g}, {K[1, 2] - 0.5:g}) of the"
                 f" intrinsics lies outside the {width}x{height} colour image: give the intrinsics"
                 " of the colour image as it is stored."
+            )
+
+    def _check_unit(self) -> None:
+        """Depth of another unit would put all that is seen into the camera."""
+        read = self._frames[0].depth
+        depth = np.empty(0) if read is None else read()
+        measured = depth[np.isfinite(depth)]
+        if len(measured) and np.median(measured) < NEAREST:
+            raise InputError(
+                f"{self._frames[0].place}: half of its depth map is nearer than"
+                f" {1e3 * np.median(measured):.2g} mm: write depth in millimetres."
             )

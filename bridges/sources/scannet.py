@@ -8,7 +8,6 @@ own size rule would make 512x368 of 1296x968; of 640x480 it makes 512x384.)
 Source: github.com/ScanNet/ScanNet (SensReader/python; threads 2 and 92 on registration).
 """
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,10 @@ from bridges.sources.files import (
     IMAGE_SUFFIXES,
     image_size,
     read_intrinsics,
-    read_pose,
     same_shape,
     size_text,
 )
-from bridges.sources.layouts import FRAMES_PER_SECOND, Layout, by_stem, check_pairs, file_frame
+from bridges.sources.layouts import Layout, by_stem, color_and_depth, posed_frames
 from moonseg_jax.structs import InputError
 
 COLOR_SIZE = (968, 1296)
@@ -38,10 +36,7 @@ def is_scannet(path: Path) -> bool:
 
 def scannet(path: Path) -> Layout:
     """Reads an export; frames are named by their number, unpadded, as in label maps made of it."""
-    color = by_stem(path / "color", IMAGE_SUFFIXES)
-    depth = by_stem(path / "depth", {".png"})
-    if (path / "depth").is_dir():
-        check_pairs(path, set(color), set(depth))
+    color, depth = color_and_depth(path)
     if not color:
         return Layout("scannet", [], None)
     stored = image_size(next(iter(color.values())))
@@ -49,20 +44,9 @@ def scannet(path: Path) -> Layout:
     if depth_size:
         check_registered(str(path), stored, depth_size)
     fit = depth_size or (DEPTH_SIZE if stored == COLOR_SIZE else stored)
-    pose = path / "pose"
-    frames = [
-        file_frame(
-            name=stem,
-            timestamp=index / FRAMES_PER_SECOND,
-            color=file,
-            depth=depth.get(stem),
-            pose=partial(read_pose, pose / f"{stem}.txt") if pose.is_dir() else None,
-            fit=fit,
-        )
-        for index, (stem, file) in enumerate(color.items())
-    ]
     read_size = (min(stored[0], fit[0]), min(stored[1], fit[1]))
     of_size = {"intrinsic_depth.txt": depth_size, "intrinsic_color.txt": stored}
+    frames = posed_frames(path, color, depth, fit)
     return Layout("scannet", frames, _intrinsics(path / "intrinsic", of_size, read_size))
 
 

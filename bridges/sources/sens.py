@@ -149,6 +149,22 @@ def _read_header(file: BinaryIO, path: Path) -> SensHeader:
         (num_frames,) = struct.unpack("<Q", file.read(8))
     except struct.error as error:
         raise InputError(f"{path} ends in its header: copy or download it again.") from error
+    if not (shift > 0 and min(sizes) > 0):
+        raise InputError(f"{path} has a damaged header: copy or download it again.")
+    K = check_intrinsics(matrices[2, :3, :3], f"{path}: its depth intrinsics")
+    return SensHeader(
+        sensor=sensor,
+        intrinsics_depth=from_opencv(K),
+        depth_type=_depth_type(path, color_type, depth_type),
+        color_size=(sizes[1], sizes[0]),
+        depth_size=(sizes[3], sizes[2]),
+        depth_shift=shift,
+        num_frames=num_frames,
+    )
+
+
+def _depth_type(path: Path, color_type: int, depth_type: int) -> str:
+    """The compression of depth, where that and colour's are ones that are read."""
     color, depth = _COLOR_TYPES.get(color_type), _DEPTH_TYPES.get(depth_type)
     if color not in ("png", "jpeg") or depth not in ("raw_ushort", "zlib_ushort"):
         raise InputError(
@@ -156,18 +172,7 @@ def _read_header(file: BinaryIO, path: Path) -> SensHeader:
             " reads jpeg or png, and zlib_ushort or raw_ushort; convert it with ScanNet's"
             " SensReader."
         )
-    if not (shift > 0 and min(sizes) > 0):
-        raise InputError(f"{path} has a damaged header: copy or download it again.")
-    K = check_intrinsics(matrices[2, :3, :3], f"{path}: its depth intrinsics")
-    return SensHeader(
-        sensor=sensor,
-        intrinsics_depth=from_opencv(K),
-        depth_type=depth,
-        color_size=(sizes[1], sizes[0]),
-        depth_size=(sizes[3], sizes[2]),
-        depth_shift=shift,
-        num_frames=num_frames,
-    )
+    return depth
 
 
 def _read_bytes(path: Path, offset: int, size: int) -> bytes:

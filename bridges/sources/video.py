@@ -78,9 +78,10 @@ class VideoSource(Source):
             except FFmpegError as error:
                 raise self._unreadable(error) from error
 
-    def _unreadable(self, error: Exception) -> InputError:
+    def _unreadable(self, error: FFmpegError) -> InputError:
         return InputError(
-            f"{self.path} cannot be read as a video ({error}): record or convert it again."
+            f"{self.path} cannot be read as a video ({error.strerror}): copy it again if it was cut"
+            " short, or record or convert it again."
         )
 
 

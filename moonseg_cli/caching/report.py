@@ -12,7 +12,7 @@ from moonseg_jax.structs import InputError
 
 def estimate(plan: Plan, free: int) -> str:
     """What the plan will take of the disk."""
-    text = f"{_scenes(len(plan.todo))}, {plan.frames} frames: about {size(plan.num_bytes)}"
+    text = f"{_scenes(len(plan.todo))}, {_frames(plan.frames)}: about {size(plan.num_bytes)}"
     text += f", and {size(free)} are free"
     return text + (f"; {_scenes(len(plan.kept))} there already" if plan.kept else "")
 
@@ -28,7 +28,7 @@ def line(job: Job, result: Done | Failed) -> str:
     """How a scene ended."""
     if isinstance(result, Failed):
         return f"{job.name}: failed: {result.sentence}"
-    text = f"{job.name}: {result.frames} frames, {size(result.num_bytes)}"
+    text = f"{job.name}: {_frames(result.frames)}, {size(result.num_bytes)}"
     if result.skipped:
         name, reason = result.skipped[0]
         text += f"; skipped {len(result.skipped)}, the first {name}: {reason}"
@@ -51,8 +51,8 @@ def summary(out: str, plan: Plan, ended: Mapping[Job, Done | Failed], seconds: f
         f", {len(plan.kept)} there already" if plan.kept else ""
     )
     text = (
-        f"{out}: {counts}; {frames} frames, {size(sum(result.num_bytes for result in results))}, up"
-        f" to {max((result.num_masks for result in results), default=0)} masks a frame"
+        f"{out}: {counts}; {_frames(frames)}, {size(sum(result.num_bytes for result in results))},"
+        f" up to {max((result.num_masks for result in results), default=0)} masks a frame"
     )
     if frames:
         each = ", ".join(f"{stage} {1e3 * spent / frames:.1f}" for stage, spent in stages.items())
@@ -96,3 +96,7 @@ def size(num_bytes: float) -> str:
 
 def _scenes(count: int) -> str:
     return f"{count} scene" if count == 1 else f"{count} scenes"
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame" if count == 1 else f"{count} frames"

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
+import numpy as np
+
 from bridges.bridge import Bridge, BridgeConfig, load_backbones
 from bridges.loading import Backbones
 from bridges.lockstep import Lockstep, frames_at_once
@@ -14,7 +16,7 @@ from moonseg_cli.caching.events import Described, Done, Event, Progress, Ready, 
 from moonseg_cli.caching.jobs import Job
 from moonseg_cli.caching.resume import difference
 from moonseg_jax.cache import CacheReader, CacheWriter, bytes_per_frame
-from moonseg_jax.structs import SceneInfo
+from moonseg_jax.structs import InputError, SceneInfo
 from moonseg_jax.structs.arrays import on_host
 
 EXPECTED_WORDS = 2  # Up to 64 masks a frame, as in training; compressed, they hardly count.
@@ -39,16 +41,23 @@ def cache_scene(job: Job, models: Models) -> Generator[Event]:
     bridge = _bridge(job, models)
     names, total = [], _count(job, bridge.info)
     yield Progress(0, total)
-    reported = time.monotonic()
+    reported, placed = time.monotonic(), False
     with CacheWriter(job.out, bridge.info) as writer:
         for name, frame in bridge.frames():
-            writer.append(name, on_host(frame))
+            frame = on_host(frame)
+            writer.append(name, frame)
             names.append(name)
+            placed = placed or bool(np.any(frame.confidence))
             if time.monotonic() - reported > REPORT_EVERY:
                 reported = time.monotonic()
                 yield Progress(len(names), total)
         for name, reason in (*bridge.skipped, *_unread(bridge, names)):
             writer.skip(name, reason)
+        if names and not placed:
+            raise InputError(
+                f"{job.source}: not one of {len(names)} frames has a point in space: depth maps"
+                " hold millimetres, 0 = not measured; or find geometry with --rfm=cut3r or mini."
+            )
     reader = CacheReader(job.out)
     yield Progress(len(names), len(names))
     yield Done(

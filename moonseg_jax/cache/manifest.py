@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from moonseg_jax.cache.schema import SCHEMA_VERSION, SHARD_FRAMES, frame_schema
-from moonseg_jax.structs import Backbone, InputError, SceneInfo
+from moonseg_jax.structs import InputError, SceneInfo
 
 MANIFEST = "manifest.json"
 _FORMAT = "moonseg-cache"
@@ -104,7 +104,8 @@ def read_manifest(root: Path) -> Manifest:
         )
     try:
         files = {name: (int(size), str(digest)) for name, (size, digest) in raw["files"].items()}
-        manifest = Manifest(_info(raw["info"]), raw["words"], raw["num_masks"], files)
+        info = SceneInfo.from_dict(raw["info"])
+        manifest = Manifest(info, raw["words"], raw["num_masks"], files)
         expected = frame_schema(manifest.info, manifest.words)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{root / MANIFEST}: damaged ({error!r}); make the cache again") from error
@@ -172,10 +173,3 @@ def _load(root: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return raw if isinstance(raw, dict) and raw.get("format") == _FORMAT else None
-
-
-def _info(raw: dict[str, Any]) -> SceneInfo:
-    backbones = {name: Backbone(**raw[name]) for name in ("geometry", "semantics", "masks")}
-    tuples = {name: tuple(raw[name]) for name in ("image_size", "image_transform", "frame_names")}
-    skipped = tuple((name, reason) for name, reason in raw["skipped"])
-    return SceneInfo(**{**raw, **backbones, **tuples, "skipped": skipped})

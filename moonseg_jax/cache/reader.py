@@ -1,9 +1,8 @@
 """Reads a cache: single frames, clips in one request, or all frames with read-ahead."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache, cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import tensorstore as ts
 
 from moonseg_jax.cache.arrays import chunk_file, first_unreadable, open_array, read_context
 from moonseg_jax.cache.manifest import REMEDY, check_files, read_manifest, verify_files
+from moonseg_jax.cache.request import ClipRequest, Reading
 from moonseg_jax.cache.schema import SHARD_FRAMES, ArraySchema, frame_schema
 from moonseg_jax.cache.shards import read_frames
 from moonseg_jax.structs import Frame, InputError, SceneInfo
@@ -131,7 +131,7 @@ class CacheReader:
 
     def request(
         self, start: int, length: int, into: Mapping[str, np.ndarray] | None = None
-    ) -> "ClipRequest":
+    ) -> ClipRequest:
         """Starts reading a clip and returns at once.
 
         Args:
@@ -155,7 +155,7 @@ class CacheReader:
                 target = np.empty((length, *array.shape), array.dtype)
             arrays[array.name] = target
             futures[array.name] = self._start(array, start, target)
-        return ClipRequest(self, start, length, arrays, futures)
+        return ClipRequest(length, arrays, futures, partial(self._damage, start, length))
 
     def verify(self) -> None:
         """Reads every file and compares it with the manifest's SHA-256.
@@ -170,9 +170,7 @@ class CacheReader:
         self.__dict__.pop("_compressed", None)
         self.__dict__.pop("_small", None)
 
-    def _start(
-        self, array: ArraySchema, start: int, target: np.ndarray
-    ) -> list[ts.WriteFutures | Future[None]]:
+    def _start(self, array: ArraySchema, start: int, target: np.ndarray) -> list[Reading]:
         """Starts filling the target, by TensorStore only where there is something to decode."""
         stop = start + len(target)
         if array.compressed:
@@ -193,7 +191,7 @@ class CacheReader:
     def _small(self) -> dict[str, np.ndarray]:
         return {a.name: self._read_small(a) for a in self._schema.values() if not a.bulk}
 
-    def _damage(self, name: str, start: int, length: int, error: Exception) -> InputError:
+    def _damage(self, start: int, length: int, name: str, error: Exception) -> InputError:
         array = self._schema[name]
         frame, word = first_unreadable(self._open(name), array, start, length)
         file = self.path / chunk_file(array, frame, word)
@@ -214,38 +212,6 @@ class CacheReader:
             raise InputError(
                 f"{file}: cannot be read ({array.name}, all frames); {REMEDY}: {error}"
             ) from error
-
-
-@dataclass(frozen=True)
-class ClipRequest:
-    """A clip on its way from the disk.
-
-    Attributes:
-        reader: whose clip it is.
-        start, length: of the clip, in frames.
-        arrays: by field, ``[length ...]``; bulk arrays are valid after `wait`.
-        futures: by field, of the files of the bulk arrays.
-    """
-
-    reader: CacheReader
-    start: int
-    length: int
-    arrays: dict[str, np.ndarray]
-    futures: dict[str, list[ts.WriteFutures | Future[None]]]
-
-    def wait(self) -> dict[str, np.ndarray]:
-        """The arrays by field, ``[length ...]``, once all are read.
-
-        Raises:
-            InputError: naming array, frame and file of what is corrupt.
-        """
-        for name, futures in self.futures.items():
-            try:
-                for future in futures:
-                    future.result()
-            except (OSError, ValueError) as error:
-                raise self.reader._damage(name, self.start, self.length, error) from error
-        return self.arrays
 
 
 def _frame_at(arrays: dict[str, np.ndarray], index: int) -> Frame:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from moonseg_jax.cache import CacheReader
-from moonseg_jax.cache.reader import ClipRequest
+from moonseg_jax.cache.request import ClipRequest
 from moonseg_jax.cache.schema import frame_schema
 from moonseg_jax.data.buffers import Buffers
 from moonseg_jax.data.masks import fit_masks

@@ -8,6 +8,7 @@ only under 0.5).
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -15,11 +16,11 @@ from moonseg_jax.eval.overlaps import SceneOverlaps
 
 # `arange` and not round decimals: an IoU of exactly 0.6 must fall on the field's side.
 THRESHOLDS = {"nine": np.arange(0.5, 0.95, 0.05), "ten": np.arange(0.5, 1.0, 0.05)}
-SCORE_RULES = ("constant", "ranked")
+ScoreRule = Literal["constant", "ranked"]
 
 
 def average_precision(
-    scenes: Sequence[SceneOverlaps], thresholds: str = "nine", score_rule: str = "constant"
+    scenes: Sequence[SceneOverlaps], thresholds: str = "nine", score_rule: ScoreRule = "constant"
 ) -> dict[str, float]:
     """AP, AP50 and AP25 of all scenes pooled into one precision-recall curve.
 
@@ -45,7 +46,7 @@ def average_precision(
 
 
 def average_precision_at(
-    scenes: Sequence[SceneOverlaps], threshold: float, score_rule: str = "constant"
+    scenes: Sequence[SceneOverlaps], threshold: float, score_rule: ScoreRule = "constant"
 ) -> float:
     """AP at one IoU threshold; arguments and special cases as `average_precision`."""
     if not any(scene.gt_counts.any() for scene in scenes):
@@ -58,7 +59,7 @@ def average_precision_at(
 
 
 def match_scene(
-    scene: SceneOverlaps, threshold: float, score_rule: str = "constant"
+    scene: SceneOverlaps, threshold: float, score_rule: ScoreRule = "constant"
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Decides which predictions of a scene are right.
 

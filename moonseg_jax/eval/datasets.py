@@ -82,7 +82,10 @@ def find_dataset(
     results = {name: _at(predictions, name, (".npz",)) for name in names}
     absent = tuple(name for name in names if results[name] is None)
     if len(absent) == len(names):
-        raise InputError(f"{predictions} has predictions of none of the {len(names)} scenes")
+        raise InputError(
+            f"{predictions} has predictions of none of the {len(names)} scenes (first: {names[0]}):"
+            " give the folder that holds a result, or an npz, by the name of each scene"
+        )
     if missing == "refuse":
         remedy = "segment them, or say --missing=empty (nothing found) or skip (left out)"
         _all_there(results, "predictions", predictions, remedy)

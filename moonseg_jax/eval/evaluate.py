@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from moonseg_jax.eval.ap import THRESHOLDS, average_precision
+from moonseg_jax.eval.ap import THRESHOLDS, ScoreRule, average_precision
 from moonseg_jax.eval.associate import ASSOCIATED, associate
 from moonseg_jax.eval.foreign import read_mask_predictions
 from moonseg_jax.eval.ground_truth import VOID, GroundTruth, load_ground_truth
@@ -141,10 +141,10 @@ def _on_vertices(
         masks = read_mask_predictions(result, truth)
         return masks.masks, masks.scores, {"protocol": "vertices", "predictions": str(result)}
     read = read_predictions(result)
-    refined = settings.icp and settings.association == "sim3"
+    refined = settings.icp and settings.association != "gt"
     labels = associate(read, truth, settings.association, measured=measured, icp=settings.icp)
     record = {
-        "protocol": "sim3+icp" if refined else settings.association,
+        "protocol": settings.association + "+icp" * refined,
         "predictions": str(result),
         "frames": len(read.info.frame_names),
         "stride": read.info.stride,
@@ -173,6 +173,8 @@ def _describe(
     }
 
 
-def _numbers(tables: list[SceneOverlaps], thresholds: str, rule: str) -> dict[str, float | None]:
+def _numbers(
+    tables: list[SceneOverlaps], thresholds: str, rule: ScoreRule
+) -> dict[str, float | None]:
     values = average_precision(tables, thresholds, rule)
     return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -136,10 +136,16 @@ def _read_npz(file: Path) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         "ground truth is an npz with points [N 3], instance [N] and optionally label [N]",
         optional=("label",),
     )
-    points, instance, label = data["points"], data["instance"].astype(np.int64), data.get("label")
-    if instance.ndim != 1 or points.shape != (len(instance), 3):
+    points, instance, label = data["points"], data["instance"], data.get("label")
+    if instance.ndim != 1 or points.shape != (len(instance), 3) or len(instance) == 0:
         raise InputError(
             f"{file} has points {points.shape} and instance {instance.shape}: "
-            "expected [N 3] and [N] of the same N"
+            "expected [N 3] and [N] of the same N, not 0"
         )
+    for name, ids in (("instance", instance), ("label", instance if label is None else label)):
+        if ids.shape != instance.shape or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(
+                f"{file}: {name} is {ids.dtype} {list(ids.shape)}: expected an integer a point"
+            )
+    instance = instance.astype(np.int64)
     return label, np.where(instance > 0, instance, -1), points.astype(np.float32)

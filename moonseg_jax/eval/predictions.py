@@ -140,16 +140,20 @@ def read_predictions(path: str | Path) -> Predictions:
             f"{path} is of schema {record['schema']}, this program reads {SCHEMA}: segment again"
         )
     arrays = read_npz(path / "instances.npz", _ARRAYS, "segment the recording again")
-    return Predictions(
-        path=path,
-        info=SceneInfo.from_dict(record["info"]),
-        T_world_from_cam=_stack(record["frames"], "T_world_from_cam"),
-        intrinsics=_stack(record["frames"], "intrinsics"),
-        cache=record["cache"],
-        config=record["config"],
-        checkpoint=record["checkpoint"],
-        **arrays,
-    )
+    try:
+        return Predictions(
+            path=path,
+            info=SceneInfo.from_dict(record["info"]),
+            T_world_from_cam=_stack(record["frames"], "T_world_from_cam"),
+            intrinsics=_stack(record["frames"], "intrinsics"),
+            cache=record["cache"],
+            config=record["config"],
+            checkpoint=record["checkpoint"],
+            **arrays,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        file = path / "result.json"
+        raise InputError(f"{file} is damaged ({error!r}): segment the recording again") from error
 
 
 def write_metrics(path: str | Path, metrics: dict[str, Any]) -> None:
@@ -185,7 +189,8 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads((path / "result.json").read_text())
     except (OSError, ValueError):
         return None
-    return record if str(record.get("schema", "")).startswith("moonseg-predictions") else None
+    ours = isinstance(record, dict) and str(record.get("schema")).startswith("moonseg-predictions")
+    return record if ours else None
 
 
 def _cameras(recording: Recording) -> list[dict[str, Any]]:

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +19,7 @@ from moonseg_jax.rooms.cast import TILE
 from moonseg_jax.rooms.masks import CorruptionRates, corrupt_masks
 from moonseg_jax.rooms.path import camera_path
 from moonseg_jax.rooms.sample import sample_room
-from moonseg_jax.rooms.scene import RenderedFrame, RoomConfig
+from moonseg_jax.rooms.scene import RenderedFrame, Room, RoomConfig
 from moonseg_jax.structs import InputError
 
 _META = "room.json"
@@ -36,6 +39,7 @@ def write_room(
     config: RoomConfig | None = None,
     focal: float = 0.9,
     voxel: float = 0.02,
+    watch: Callable[[Iterable[RenderedFrame]], Iterable[RenderedFrame]] = iter,
 ) -> Path:
     """Renders a room into a posed RGB-D folder; it appears whole or not at all.
 
@@ -53,6 +57,7 @@ def write_room(
         config: what rooms are like.
         focal: focal length in image widths.
         voxel: side of the cells of ``gt.npz``, metres.
+        watch: hands on the frames that are rendered, to show how far it is.
 
     Returns:
         The folder.
@@ -66,7 +71,13 @@ def write_room(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        _write(part, seed, frames, size, rates, config, focal, voxel)
+        room = sample_room(seed, config)
+        poses = camera_path(room, seed, frames)
+        intrinsics = default_intrinsics(size, focal)
+        rendered = watch(_rendered(room, poses, intrinsics, size, seed))
+        cloud = _Cloud(voxel, intrinsics)
+        _write_frames(part, rendered, poses, cloud, seed, rates)
+        _write_scene(part, cloud, intrinsics, _meta(room, seed, frames, size, rates))
         if path.exists():
             shutil.rmtree(path)
         part.rename(path)
@@ -95,46 +106,55 @@ def _is_room(path: Path) -> bool:
         return path.is_dir() and not any(path.iterdir())
 
 
-def _write(
-    root: Path,
-    seed: int,
-    frames: int,
-    size: tuple[int, int],
-    rates: CorruptionRates | None,
-    config: RoomConfig | None,
-    focal: float,
-    voxel: float,
-) -> None:
-    room = sample_room(seed, config)
-    poses = camera_path(room, seed, frames)
-    intrinsics = default_intrinsics(size, focal)
-    folders = ["color", "depth", "pose", "instance"] + (["masks"] if rates else [])
-    for name in folders:
-        (root / name).mkdir()
-    keys = jax.random.split(jax.random.key(seed), frames)
+def _rendered(
+    room: Room, poses: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int], seed: int
+) -> Iterator[RenderedFrame]:
+    """A frame a pose, on the host."""
+    keys = jax.random.split(jax.random.key(seed), len(poses))
     camera = intrinsics.astype(np.float32)
-    rendered = (
+    frames = (
         _render(room, pose, camera, size=size, key=key)
         for pose, key in zip(poses, keys, strict=True)
     )
-    cloud = _Cloud(voxel, intrinsics)
+    return map(jax.device_get, frames)
+
+
+def _write_frames(
+    root: Path,
+    frames: Iterable[RenderedFrame],
+    poses: np.ndarray,
+    cloud: "_Cloud",
+    seed: int,
+    rates: CorruptionRates | None,
+) -> None:
+    for name in ["color", "depth", "pose", "instance"] + (["masks"] if rates else []):
+        (root / name).mkdir()
+    save = partial(_save, root, seed=seed, rates=rates)
     # Rendering runs ahead on XLA's threads while these write.
     with ThreadPoolExecutor(_THREADS) as pool:
-        save = partial(_save, root, seed=seed, rates=rates)
-        pending = []
-        for i, frame in enumerate(map(jax.device_get, rendered)):
+        pending = deque()
+        for i, frame in enumerate(frames):
             pending.append(pool.submit(save, i, frame, poses[i]))
-            cloud.add(frame.depth, frame.instance, poses[i])
+            cloud.add(np.asarray(frame.depth), np.asarray(frame.instance), poses[i])
             while len(pending) > 2 * _THREADS:
-                pending.pop(0).result()
+                pending.popleft().result()
         for job in pending:
             job.result()
+
+
+def _write_scene(root: Path, cloud: "_Cloud", intrinsics: np.ndarray, meta: dict[str, Any]) -> None:
     points, instance = cloud.fused()
     with open(root / "gt.npz", "wb") as file:
         np.savez_compressed(file, points=points, instance=instance)
     pixel_centres_at_integers = intrinsics - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
     np.savetxt(root / "intrinsics.txt", pixel_centres_at_integers, fmt="%.6f")
-    meta = {
+    (root / _META).write_text(json.dumps(meta, indent=1) + "\n")
+
+
+def _meta(
+    room: Room, seed: int, frames: int, size: tuple[int, int], rates: CorruptionRates | None
+) -> dict[str, Any]:
+    return {
         "kind": _KIND,
         "seed": seed,
         "frames": frames,
@@ -143,7 +163,6 @@ def _write(
         "instances": int(room.count),
         "rates": asdict(rates) if rates else None,
     }
-    (root / _META).write_text(json.dumps(meta, indent=1) + "\n")
 
 
 def _save(

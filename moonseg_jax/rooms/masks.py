@@ -1,5 +1,6 @@
 """Imitates a 2D mask model: what it splits, merges, misses, invents and smears."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,16 +88,22 @@ def _merge(masks: np.ndarray, rng: np.random.Generator, rate: float) -> np.ndarr
 def _split(masks: np.ndarray, rng: np.random.Generator, rate: float) -> np.ndarray:
     """Cuts objects by a line through their middle, or into 2-4 compact parts."""
     result, fresh = masks.copy(), masks.max() + 1
-    for label in _labels(masks):
-        if rng.random() >= rate:
-            continue
-        pixels = np.argwhere(masks == label)
-        if len(pixels) < 2 * _LEAST:
-            continue
+    for label, pixels in _struck(masks, rng, rate):
         part = _by_line(pixels, rng) if rng.random() < 0.5 else _by_means(pixels, rng)
         result[tuple(pixels.T)] = np.where(part == 0, label, fresh + part)
         fresh += part.max() + 1
     return result
+
+
+def _struck(
+    masks: np.ndarray, rng: np.random.Generator, rate: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Some of the objects that are large enough to break: label, and pixels ``[m 2]``."""
+    for label in _labels(masks):
+        if rng.random() < rate:
+            pixels = np.argwhere(masks == label)
+            if len(pixels) >= 2 * _LEAST:
+                yield label, pixels
 
 
 def _by_line(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -120,12 +127,7 @@ def _by_means(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _fragment(masks: np.ndarray, rng: np.random.Generator, rate: float) -> np.ndarray:
     """Gives a speck somewhere in an object a mask of its own."""
     result, fresh = masks.copy(), masks.max() + 1
-    for label in _labels(masks):
-        if rng.random() >= rate:
-            continue
-        pixels = np.argwhere(masks == label)
-        if len(pixels) < 2 * _LEAST:
-            continue
+    for _, pixels in _struck(masks, rng, rate):
         apart = np.linalg.norm(pixels - pixels[rng.integers(len(pixels))], axis=1)
         speck = pixels[apart < np.sqrt(len(pixels)) * rng.uniform(0.08, 0.2)]
         result[tuple(speck.T)] = fresh

@@ -61,11 +61,6 @@ def sofa(rng: Rng, seats: int = 0) -> Item:
     return Item("sofa", tuple(parts), (w, d, top))
 
 
-def armchair(rng: Rng) -> Item:
-    """A sofa for one."""
-    return sofa(rng, seats=1)
-
-
 def bed(rng: Rng) -> Item:
     """Frame, head board, mattress, blanket and pillows."""
     w, length = rng.uniform(0.9, 1.7), rng.uniform(1.95, 2.1)

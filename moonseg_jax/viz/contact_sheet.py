@@ -1,7 +1,7 @@
 """The picture of a result: frames, frames with instances, the cloud, the cloud with instances."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -17,47 +17,36 @@ if TYPE_CHECKING:
     from moonseg_jax.eval.predictions import Predictions
 
 _CLOUD_HEIGHT = 620
+_FRAMES = 6
 
 
-def write_contact_sheet(
-    path: str | Path,
-    predictions: "Predictions",
-    recording: Recording,
-    *,
-    metrics: dict[str, Any] | None = None,
-    frames: int = 6,
-) -> None:
+def write_contact_sheet(path: str | Path, predictions: "Predictions", recording: Recording) -> None:
     """Draws a result as one PNG.
 
     Args:
         path: file to write.
         predictions: the result.
         recording: of which it is the result, for the frames' colours.
-        metrics: of `evaluate`, for the title.
-        frames: how many to show, evenly chosen.
     """
-    rows = [_title(predictions, metrics), *_frame_rows(predictions, recording, frames)]
+    rows = [_title(predictions), *_frame_rows(predictions, recording)]
     if len(predictions.points) >= NEIGHBOURS:
         rows += _cloud_rows(predictions)
     stack(rows).save(path)
 
 
-def _title(predictions: "Predictions", metrics: dict[str, Any] | None) -> Image.Image:
+def _title(predictions: "Predictions") -> Image.Image:
     info, count = predictions.info, len(predictions.scores)
     words = [info.scene, f"{count} instances", f"{len(info.frame_names)} frames"]
     words.append(f"{info.geometry.name} geometry, {info.semantics.name} features")
-    if metrics is not None and metrics["ap"] is not None:
-        ap = (f"{name.upper()} {100 * metrics[name]:.1f}" for name in ("ap", "ap50", "ap25"))
-        words.append(f"{'  '.join(ap)} ({metrics['gt_mode']})")
     return line(words)
 
 
 def _frame_rows(
-    predictions: "Predictions", recording: Recording, frames: int
+    predictions: "Predictions", recording: Recording
 ) -> tuple[Image.Image, Image.Image]:
-    """Colour images above, instances below."""
+    """Colour images above, instances below, of frames evenly chosen."""
     total = len(predictions.info.frame_names)
-    chosen = np.unique(np.linspace(0, total - 1, frames).round().astype(int))
+    chosen = np.unique(np.linspace(0, total - 1, _FRAMES).round().astype(int))
     height, width = predictions.info.image_size
     across = cell_width(len(chosen))
     cell = (across, round(across * height / width))

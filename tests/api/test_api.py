@@ -176,13 +176,24 @@ def test_weights(cached, tmp_path):
     (tmp_path / "weights.safetensors").write_bytes(Path(shipped.origin).read_bytes())
     assert moonseg_jax.load_core(info, tmp_path).config == shipped.config
     assert shipped.module.width == shipped.config.model.width
-    with pytest.raises(moonseg_jax.InputError, match="no such weights file"):
+    with pytest.raises(moonseg_jax.InputError, match="elsewhere does not exist: give the workdir"):
         moonseg_jax.Segmenter(info, tmp_path / "elsewhere")
     other = replace(info, semantics=replace(info.semantics, channels=7))
     with pytest.raises(moonseg_jax.InputError, match="scene room: its semantics features"):
         moonseg_jax.Segmenter(other)
     with pytest.raises(moonseg_jax.InputError, match="no weights ship for box geometry"):
         moonseg_jax.Segmenter(ROOM.info)
+
+
+def test_a_workdir_without_weights_names_where_a_sweeps_are(cached, tmp_path):
+    (tmp_path / "members" / "0").mkdir(parents=True)
+    with pytest.raises(moonseg_jax.InputError, match=r"weights\.safetensors does not .* members/"):
+        moonseg_jax.load_core(moonseg_jax.CacheReader(cached).info, tmp_path)
+
+
+def test_a_path_for_frames_is_answered_with_how_to_read_it(cached):
+    with pytest.raises(moonseg_jax.InputError, match=rf"give CacheReader\('{cached}'\)"):
+        moonseg_jax.segment(str(cached))
 
 
 def test_weights_of_a_later_version(cached, tmp_path):

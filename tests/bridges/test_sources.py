@@ -60,7 +60,7 @@ def test_seven_scenes(make_rgbd, tmp_path):
 def test_seven_scenes_default_intrinsics(tmp_path):
     image = np.zeros((480, 640, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "frame-000000.color.jpg")
-    Image.fromarray(np.ones((480, 640), np.uint16)).save(tmp_path / "frame-000000.depth.png")
+    Image.fromarray(np.full((480, 640), 1000, np.uint16)).save(tmp_path / "frame-000000.depth.png")
     np.savetxt(tmp_path / "frame-000000.pose.txt", np.eye(4))
     (frame,) = open_source(tmp_path)
     expected = [[585, 0, 320.5], [0, 585, 240.5], [0, 0, 1]]
@@ -172,6 +172,15 @@ def test_8_bit_depth(make_rgbd):
     Image.new("L", (80, 60)).save(recording.file("depth", 1))
     with pytest.raises(InputError, match=r"depth/000001\.png is not a 16-bit"):
         list(open_source(recording.path))
+
+
+def test_depth_in_metres_is_told_when_the_recording_is_opened(make_rgbd):
+    recording = make_rgbd(frames=2)
+    Image.fromarray(np.full((60, 80), 3, np.uint16)).save(recording.file("depth", 0))
+    with pytest.raises(InputError, match=r"000000\.png: half .* nearer than 3 mm: write depth in"):
+        open_source(recording.path)
+    Image.fromarray(np.zeros((60, 80), np.uint16)).save(recording.file("depth", 0))
+    assert len(open_source(recording.path)) == 2  # A camera may see nothing at first.
 
 
 @pytest.mark.parametrize("kind", ["color", "depth"])

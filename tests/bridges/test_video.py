@@ -68,7 +68,7 @@ def test_phone_held_upright(video):
 def test_unreadable_video(tmp_path):
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"no video at all" * 100)
-    with pytest.raises(InputError, match=r"clip\.mp4 cannot be read as a video"):
+    with pytest.raises(InputError, match=r"clip\.mp4 cannot be read as a video \(Invalid data"):
         open_source(path)
 
 

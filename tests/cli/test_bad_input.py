@@ -66,6 +66,12 @@ def test_truncated_depth(recording, cache):
     assert "000004.png" in cache()
 
 
+def test_depth_that_is_empty_in_every_frame(recording, cache):
+    for file in (recording / "room/depth").iterdir():
+        Image.fromarray(np.zeros((96, 128), np.uint16)).save(file)
+    assert "not one of 6 frames has a point in space" in cache()
+
+
 def test_wrong_sized_masks(recording, cache):
     for file in (recording / "room/masks").iterdir():
         Image.fromarray(np.ones((50, 128), np.uint16)).save(file)

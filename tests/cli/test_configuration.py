@@ -27,9 +27,9 @@ def test_overrides_keep_types_and_leave_the_original_alone():
     ("word", "sentence"),
     [
         ("--config.optimizer.learning_rat=1", "did you mean optimizer.learning_rate"),
-        ("--config.memory.row_capacity=many", "memory.row_capacity is a int"),
-        ("--config.memory.row_capacity=1.5", "memory.row_capacity is a int"),
-        ("--config.model.context=7", "model.context is a bool"),
+        ("--config.memory.row_capacity=many", "memory.row_capacity takes a value of type int"),
+        ("--config.memory.row_capacity=1.5", "memory.row_capacity takes a value of type int"),
+        ("--config.model.context=7", "model.context takes a value of type bool"),
         ("--config.memory.row_capacity", "has no value"),
     ],
 )

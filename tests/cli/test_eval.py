@@ -1,6 +1,7 @@
 """`moonseg eval` of results with predicted poses, against recordings of every layout."""
 
 import dataclasses
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -116,6 +117,22 @@ def test_a_recording_elsewhere_is_named(result, pristine, tmp_path, capsys, refu
     assert "has a pose for none of the 6 frames" in refused("eval", *words, f"--recording={sens}")
     two = ["--recording", f"{pristine}/room", str(sens)]
     assert "1 predictions and 2 recordings" in refused("eval", *words, *two)
+
+
+def test_scores_are_said_where_they_cannot_be_kept(result, pristine, monkeypatch, capsys):
+    def refuse(path, metrics):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("moonseg_jax.eval.predictions.write_metrics", refuse)
+    assert main(["eval", f"--predictions={result}", f"--ground-truth={pristine}/room"]) == 2
+    said = capsys.readouterr()
+    assert "protocol gt" in said.out and f"{result}: Permission denied" in said.err
+
+
+def test_a_flag_given_twice_names_two_scenes(result, pristine, capsys):
+    twice = [f"--predictions={result}", f"--ground-truth={pristine}/room"] * 2
+    assert main(["eval", *twice, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["scenes"]) == 2
 
 
 def test_without_depth_there_is_protocol_b(result, pristine, tmp_path, capsys, refused, ours):

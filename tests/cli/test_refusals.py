@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import subprocess
 import sys
 
 import pytest
@@ -11,7 +12,14 @@ from bridges.checkpoints import KNOWN
 from moonseg_cli import demo
 from moonseg_cli.main import _Stderr, main
 from moonseg_cli.progress import track
+from moonseg_cli.runtime import enable_compilation_cache
+from moonseg_jax import __version__
 from tests.cli.recordings import digests, write_recording
+
+SHORT_TRAINING = {
+    "segment": [],
+    "train": ["--config.data.batch_clips=1", "--config.data.clip_frames=2"],
+}
 
 
 @pytest.fixture
@@ -28,6 +36,8 @@ def room(tmp_path):
         ("segment --stride=two", "--stride: two is not a whole number of 1 or more"),
         ("segment --reset-every=-5", "--reset-every: -5 is not a whole number of 0 or more"),
         ("demo --frames=2", "--frames: 2 is not a whole number of 3 or more"),
+        ("view a --turn-frames=0", "--turn-frames: 0 is not a whole number of 1 or more"),
+        ("view a --port=99999", "--port: 99999 is not a number of 1 to 65535"),
         ("segment --cache=a --source=b", "not allowed with argument"),
     ],
 )
@@ -43,9 +53,8 @@ def test_every_command_says_where_nothing_can_be_written(pristine, tmp_path, ref
     assert place in refused("demo", f"--out={place}/demo")
     cache = f"--cache={pristine}/cache"
     assert place in refused("segment", cache, f"--out={place}/result")
-    few = [f"--config.{field}" for field in ("data.batch_clips=1", "data.clip_frames=2")]
-    few += ["--config.train.eval_fraction=0.0"]
-    assert place in refused("train", cache, *few, f"--workdir={place}/run")
+    short = SHORT_TRAINING["train"]
+    assert place in refused("train", cache, *short, f"--workdir={place}/run")
     source = f"--source={pristine}/room"
     # Before weights are looked for, and before room is.
     monkeypatch.setattr("shutil.disk_usage", None)
@@ -82,6 +91,51 @@ def test_what_the_system_refuses_elsewhere_is_a_sentence_too(refused, tmp_path, 
     monkeypatch.setattr("moonseg_cli.export.run", refuse)
     sentence = refused("export", "--predictions=a", f"--out={tmp_path}/b")
     assert "/closed/file: Permission denied" in sentence
+
+
+@pytest.mark.parametrize("words", ["segment --cache=a --out=", "train --cache={} --workdir="])
+def test_a_name_that_is_too_long_for_the_disk(pristine, refused, tmp_path, words):
+    words = f"{words}{tmp_path}/{'long' * 80}".format(f"{pristine}/cache").split()
+    assert "File name too long: name another place" in refused(*words, *SHORT_TRAINING[words[0]])
+
+
+def test_an_interrupt_while_a_command_loads(monkeypatch, capsys):
+    def interrupted(command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("moonseg_cli.main._module", interrupted)
+    assert main(["cache", "--source=a", "--out=b"]) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("moonseg cache: stopped; ")
+
+
+def test_other_packages_say_only_what_goes_wrong():
+    code = (
+        "import logging; from moonseg_cli.main import main; main(['doctor', '--json']);"
+        "logging.getLogger('elsewhere').info('chatter');"
+        "logging.getLogger('bridges.x').info('ours')"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stderr == "ours\n"
+
+
+def test_programs_are_kept_where_that_is_possible(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    told = {}
+    monkeypatch.setattr("jax.config.update", told.__setitem__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    enable_compilation_cache()
+    assert told.pop("jax_compilation_cache_dir") == f"{tmp_path}/moonseg_jax/xla"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", f"{tmp_path}/file")
+    enable_compilation_cache()
+    assert "jax_compilation_cache_dir" not in told
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"moonseg {__version__}\n")
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,17 @@ def test_bad_files_are_named(tmp_path):
     np.savez(tmp_path / "odd.npz", points=np.zeros((2, 3)), instance=np.zeros(3))
     with pytest.raises(InputError, match=r"odd.npz has points \(2, 3\) and instance \(3,\)"):
         load_ground_truth(tmp_path / "odd.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"instance": np.zeros(0, int), "points": np.zeros((0, 3))}, "not 0"),
+        ({"instance": np.arange(5) / 2}, r"instance is float64 \[5\]: expected an integer a point"),
+        ({"label": np.arange(4)}, r"label is int64 \[4\]: expected an integer a point"),
+    ],
+)
+def test_arrays_that_cannot_be_ground_truth_are_named(tmp_path, arrays, message):
+    np.savez(tmp_path / "gt.npz", **{"points": np.zeros((5, 3)), "instance": np.arange(5)} | arrays)
+    with pytest.raises(InputError, match=message):
+        load_ground_truth(tmp_path)

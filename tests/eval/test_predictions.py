@@ -93,7 +93,11 @@ def test_bad_folders_are_named(recording, tmp_path):
     with pytest.raises(InputError, match=r"instances\.npz is not a readable npz"):
         read_predictions(recording.result)
     record = recording.result / "result.json"
-    record.write_text(record.read_text().replace("predictions-1", "predictions-0"))
+    whole = record.read_text()
+    record.write_text('["not", "ours"]')
+    with pytest.raises(InputError, match="is not a predictions folder"):
+        read_predictions(recording.result)
+    record.write_text(whole.replace("predictions-1", "predictions-0"))
     with pytest.raises(InputError, match="is of schema moonseg-predictions-0"):
         read_predictions(recording.result)
 
@@ -111,3 +115,13 @@ def test_predictions_are_a_value(recording):
     read = read_predictions(recording.result)
     with pytest.raises(dataclasses.FrozenInstanceError):
         read.checkpoint = "other"
+
+
+@pytest.mark.parametrize("field", ["info", "frames", "config"])
+def test_a_damaged_record_is_named(recording, field):
+    file = recording.result / "result.json"
+    record = json.loads(file.read_text())
+    del record[field]
+    file.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=rf"result\.json is damaged .*{field}.*: segment the"):
+        read_predictions(recording.result)

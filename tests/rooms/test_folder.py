@@ -63,6 +63,18 @@ def test_same_seed_same_bytes_and_rewriting_replaces(folder, tmp_path):
         assert (folder / file).read_bytes() == (again / file).read_bytes(), file
 
 
+def test_frames_can_be_watched(tmp_path):
+    seen = []
+
+    def watch(frames):
+        for frame in frames:
+            seen.append(frame.image.shape)
+            yield frame
+
+    write_room(tmp_path / "room", 1, 2, SIZE, watch=watch)
+    assert seen == [(*SIZE, 3)] * 2
+
+
 def test_without_rates_there_are_no_masks(tmp_path):
     path = write_room(tmp_path / "deep" / "er", 2, 1, SIZE)
     assert not (path / "masks").exists() and (path / "instance" / "000000.png").exists()

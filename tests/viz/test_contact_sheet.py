@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from moonseg_jax.cache import CacheReader
-from moonseg_jax.eval import evaluate, read_predictions, write_predictions
+from moonseg_jax.eval import read_predictions, write_predictions
 from moonseg_jax.viz import instance_colors, write_contact_sheet
 from moonseg_jax.viz.render import Camera, render, top_camera
 from moonseg_jax.viz.upright import UprightCloud, stand_up
@@ -71,8 +71,7 @@ def test_one_point_is_a_picture():
 
 def test_contact_sheet_of_a_result(recording, tmp_path):
     predictions, reader = read_predictions(recording.result), CacheReader(recording.cache)
-    metrics = evaluate([recording.result], [recording.folder])
-    write_contact_sheet(tmp_path / "sheet.png", predictions, reader, metrics=metrics, frames=3)
+    write_contact_sheet(tmp_path / "sheet.png", predictions, reader)
     sheet = read(tmp_path / "sheet.png")
     assert sheet.shape[1] == 1800
     for color in instance_colors(np.arange(1, 4)):

@@ -29,7 +29,7 @@ def test_ply_is_binary_and_complete(tmp_path):
     found = np.stack([vertex[c] for c in ("red", "green", "blue")], -1)
     np.testing.assert_array_equal(found, colors)
     np.testing.assert_array_equal(vertex["instance"], np.arange(50))
-    write_ply(tmp_path / "b.ply", points[:0], colors[:0])
+    write_ply(tmp_path / "b.ply", points[:0], colors[:0], np.arange(0))
     assert len(PlyData.read(tmp_path / "b.ply")["vertex"].data) == 0
 
 

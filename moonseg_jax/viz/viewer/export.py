@@ -1,12 +1,41 @@
 """What is shown, as files that other programs open."""
 
 import tempfile
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from moonseg_jax.viz.ply import write_ply
+from moonseg_jax.viz.viewer.scene import ShownScene, View, point_colors, shown_points
+
+if TYPE_CHECKING:
+    import viser
+
+
+def screenshot_bytes(client: "viser.ClientHandle") -> bytes:
+    """A PNG of what a browser shows, at its own size."""
+    camera, buffer = client.camera, BytesIO()
+    picture = client.get_render(camera.image_height, camera.image_width)
+    Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def cloud_bytes(kind: str, scene: ShownScene, view: View, up: np.ndarray) -> bytes:
+    """The points that a view shows, in its colours.
+
+    Args:
+        kind: ``ply`` or ``glb``.
+        scene: what there is.
+        view: what of it is shown.
+        up: ``[3]``, of the scene.
+    """
+    shown = shown_points(scene, view, up)
+    cloud = scene.points[shown], point_colors(scene, view)[shown], scene.instance[shown]
+    return ply_bytes(*cloud) if kind == "ply" else glb_bytes(*cloud, up)
 
 
 def ply_bytes(points: np.ndarray, colors: np.ndarray, instance: np.ndarray) -> bytes:

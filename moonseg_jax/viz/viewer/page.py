@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import viser
-from PIL import Image
 
 from moonseg_jax.eval.predictions import Predictions
 from moonseg_jax.structs import Frame, FrameResult, Recording, SceneInfo
 from moonseg_jax.viz.viewer.details import Details
-from moonseg_jax.viz.viewer.export import glb_bytes, ply_bytes
+from moonseg_jax.viz.viewer.export import cloud_bytes, screenshot_bytes
 from moonseg_jax.viz.viewer.growing import GrowingScene
 from moonseg_jax.viz.viewer.pace import Pace
 from moonseg_jax.viz.viewer.panel import PER_PAGE, Panel
 from moonseg_jax.viz.viewer.pick import picked_point
-from moonseg_jax.viz.viewer.scene import ShownScene, View, point_colors, shown_points
+from moonseg_jax.viz.viewer.scene import ShownScene, View, shown_points
 from moonseg_jax.viz.viewer.server import LOOPBACK, Server, check_host
 from moonseg_jax.viz.viewer.stage import Stage
 from moonseg_jax.viz.viewer.viewpoint import Viewpoint, first_viewpoint
@@ -226,14 +225,7 @@ class Viewer:
         if scene is None or viewpoint is None or client is None:
             return
         if kind == "png":
-            camera = client.camera
-            picture = client.get_render(camera.image_height, camera.image_width)
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "png")
-            content = buffer.getvalue()
+            content = screenshot_bytes(client)
         else:
-            shown = shown_points(scene, view, viewpoint.up)
-            colors = point_colors(scene, view)[shown]
-            cloud = scene.points[shown], colors, scene.instance[shown]
-            content = ply_bytes(*cloud) if kind == "ply" else glb_bytes(*cloud, viewpoint.up)
+            content = cloud_bytes(kind, scene, view, viewpoint.up)
         client.send_file_download(f"{self._info.scene}.{kind}", content, save_immediately=True)

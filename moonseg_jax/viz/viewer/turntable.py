@@ -18,8 +18,8 @@ from moonseg_jax.viz.upright import NEIGHBOURS, UprightCloud, stand_up
 if TYPE_CHECKING:
     from moonseg_jax.eval.predictions import Predictions
 
-PICTURE_SIZE = (720, 960)
-FILM_SIZE = (480, 640)
+_PICTURE_SIZE = (720, 960)
+_FILM_SIZE = (480, 640)
 _PER_SECOND = 18
 
 
@@ -43,32 +43,30 @@ class Turntable:
         self._colors = tint_instances(predictions.colors, predictions.instance)
         self._first = doll_house_camera(self._cloud, predictions.instance > 0)
 
-    def picture(self, size: tuple[int, int] = PICTURE_SIZE) -> Image.Image:
-        """From above the corner that shows most instances; ``size`` is ``(H, W)``."""
-        return self._draw(self._first, size)
+    def picture(self) -> Image.Image:
+        """From above the corner that shows most instances."""
+        return self._draw(self._first, _PICTURE_SIZE)
 
-    def turn(self, frames: int, size: tuple[int, int] = FILM_SIZE) -> Iterator[Image.Image]:
-        """Pictures once around the scene, from the first picture's side on."""
+    def turn(self, frames: int) -> Iterator[Image.Image]:
+        """Pictures for `write_film`, once around the scene, from the first picture's side on."""
         for turned in np.arange(frames) * 360 / frames:
-            yield self._draw(replace(self._first, azimuth=self._first.azimuth + turned), size)
+            camera = replace(self._first, azimuth=self._first.azimuth + turned)
+            yield self._draw(camera, _FILM_SIZE)
 
     def _draw(self, camera: Camera, size: tuple[int, int]) -> Image.Image:
         return render(self._cloud, [self._colors], camera, size)[0]
 
 
-def write_film(
-    path: str | Path, pictures: Iterator[Image.Image], size: tuple[int, int] = FILM_SIZE
-) -> None:
+def write_film(path: str | Path, pictures: Iterator[Image.Image]) -> None:
     """An H.264 film in MP4, which browsers and slides play.
 
     Args:
         path: file to write.
-        pictures: all of one size.
-        size: their ``(H, W)``, both even.
+        pictures: as `Turntable.turn` gives them.
     """
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(_PER_SECOND))
-        stream.height, stream.width = size
+        stream.height, stream.width = _FILM_SIZE
         stream.pix_fmt = "yuv420p"
         stream.options = {"crf": "20"}
         for picture in pictures:
