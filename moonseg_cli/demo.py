@@ -12,7 +12,7 @@ from typing import Any
 from moonseg_cli.backbones import at_least
 from moonseg_cli.progress import track
 
-ASSOCIATIONS = ("gt", "sim3")  # Protocols A and B.
+ASSOCIATIONS = ("gt", "cameras")  # Protocols A and B.
 METRICS = ("ap", "ap50", "ap25")
 STAGES = ("load", "render", "cache", "segment", "score", "draw")
 

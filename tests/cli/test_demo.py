@@ -36,7 +36,7 @@ def test_a_room_from_images_to_scores(kind, small_room, tmp_path, capsys):
     assert info.source.startswith("images:") == (kind == "mini")
     assert bool(info.state_tokens) == (kind == "mini")
     metrics = json.loads((out / "metrics.json").read_text())
-    assert (metrics["protocol"], metrics["aligned"]["protocol"]) == ("gt", "sim3")
+    assert (metrics["protocol"], metrics["aligned"]["protocol"]) == ("gt", "cameras")
     assert metrics["rows"].keys() == demo.KINDS[kind].rows.keys()
     with Image.open(out / "picture.png") as picture:
         assert picture.width == 1800
