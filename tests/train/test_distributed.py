@@ -97,6 +97,7 @@ def run_both(kind: str, workdir: Path, rooms: list[Path]) -> None:
     assert first == second and first[0] == "stopped 1"
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(rooms, tmp_path, quick_compile):
     run_both("train", tmp_path / "two", rooms)
     train(tiny_config(**FIELDS), rooms, tmp_path / "one", progress=False)
