@@ -25,7 +25,7 @@ from bridges.checkpoints import file_sha256, tensors_sha256
 from experiments.mini_backbones.cut3r import checkpoint
 from experiments.mini_backbones.masks.learner import network_tensors
 from experiments.mini_backbones.semantic.learner import encoder_tensors
-from experiments.mini_backbones.semantic.state import read_state
+from experiments.mini_backbones.single_frames.state import read_state
 from moonseg_jax import __version__
 
 LICENCE = "Apache-2.0"

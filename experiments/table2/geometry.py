@@ -11,6 +11,7 @@ recording's own masks: what a perfect segmentation would get in that geometry.
 import argparse
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from bridges.backbones.cut3r import Cut3r
 from bridges.backbones.cut3r.config import MINI
 from experiments.dataset import add_data_flags, open_dataset, run_script
 from experiments.table2.geometry_rows import ALL_TRUE, AS_IT_IS, geometries, moved
-from experiments.table2.geometry_scene import MASKS, read_sequence
+from experiments.table2.geometry_scene import MASKS, OwnPoints, own_points, read_sequence
 from moonseg_jax.eval import (
     SceneFiles,
     average_precision,
@@ -46,12 +47,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
-    dataset, model = open_dataset(args, args.results), Cut3r.from_checkpoint(args.weights, MINI)
+    dataset = open_dataset(args, args.results)
+    own = partial(own_points, Cut3r.from_checkpoint(args.weights, MINI))
     tables: dict[str, dict[str, list[SceneOverlaps]]] = {}
     errors: dict[str, list[float]] = {}
     for scene in dataset.scenes:
         cache = place_of(args.caches, scene.scene)
-        for name, error, masks in try_geometries(scene, cache, model, args.gt_mode):
+        for name, error, masks in try_geometries(scene, cache, own, args.gt_mode):
             row = tables.setdefault(name, {kind: [] for kind in MASKS})
             for kind in MASKS:
                 row[kind].append(masks[kind])
@@ -69,12 +71,12 @@ def main() -> None:
 
 
 def try_geometries(
-    scene: SceneFiles, cache: Path, model: Cut3r, gt_mode: str
+    scene: SceneFiles, cache: Path, own: OwnPoints, gt_mode: str
 ) -> Iterator[tuple[str, float, dict[str, SceneOverlaps]]]:
     """Of one scene: name of a row, median distance of points from the true ones, overlaps."""
     truth = load_ground_truth(scene.ground_truth, gt_mode)
     vertices = truth.require_points().astype(np.float64)
-    seen = read_sequence(scene, cache, model)
+    seen = read_sequence(scene, cache, own)
     exact = moved(seen.T_true, seen.true)
     for name, points in geometries(seen, vertices).items():
         away = float(np.nanmedian(np.linalg.norm(points - exact, axis=-1)))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.table2.geometry_scene import Sequence
-from moonseg_jax.eval.align import Similarity, refine_icp, umeyama
+from moonseg_jax.eval.align import Similarity, align_cameras, refine_icp, umeyama
 from moonseg_jax.eval.associate import RADIUS
 
 AS_IT_IS, ALL_TRUE = "as it is", "all true"
@@ -20,7 +20,7 @@ def geometries(seen: Sequence, vertices: np.ndarray) -> dict[str, np.ndarray]:
     scaled = seen.own * ratio[:, None, None, None]
     as_they_are = Similarity(1.0, np.eye(3), np.zeros(3))
     fitted = refine_icp(as_they_are, flat(seen.world), vertices, RADIUS)
-    turned = by_rotations(seen)
+    turned = align_cameras(seen.T, seen.T_true, seen.name)
     T_turned = np.tile(np.eye(4), (len(seen.T), 1, 1))
     T_turned[:, :3, :3] = turned.R @ seen.T[:, :3, :3]
     T_turned[:, :3, 3] = turned.apply(seen.T[:, :3, 3])
@@ -45,16 +45,6 @@ def geometries(seen: Sequence, vertices: np.ndarray) -> dict[str, np.ndarray]:
         error = rows[f"{ROTATIONS}: as it is"] - exact
         rows[f"{ROTATIONS}: errors times {share:g}"] = exact + share * error
     return rows | {ALL_TRUE: exact}
-
-
-def by_rotations(seen: Sequence) -> Similarity:
-    """From aligned cameras to true ones: the mean rotation between them, centres by scale alone."""
-    U, _, Vt = np.linalg.svd(np.einsum("tij,tkj->ik", seen.T_true[:, :3, :3], seen.T[:, :3, :3]))
-    R = U @ np.diag([1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
-    c, t = seen.T[:, :3, 3], seen.T_true[:, :3, 3]
-    turned, apart = (c - c.mean(axis=0)) @ R.T, t - t.mean(axis=0)
-    scale = float((turned * apart).sum() / (turned**2).sum())
-    return Similarity(scale, R, t.mean(axis=0) - scale * R @ c.mean(axis=0))
 
 
 def by_first_camera(seen: Sequence) -> Similarity:

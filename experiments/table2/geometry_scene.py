@@ -1,5 +1,6 @@
 """A scene of predicted and of measured points, on the same cells."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from moonseg_jax.eval.align import Similarity, align_trajectories
 from moonseg_jax.eval.views import View, measured_views
 
 MASKS = ("found", "true")
+# Of a recording and its frames' names: ``[t h w 3]`` in each camera's frame.
+OwnPoints = Callable[[Path, tuple[str, ...]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Sequence:
     """A scene frame by frame, on the cells of the pointmaps.
 
     Attributes:
+        name: of the scene.
         world: ``[t h w 3]`` points as cached, brought to the true world by ``similarity``.
         own: ``[t h w 3]`` points in their own camera's frame, as predicted.
         true: ``[t h w 3]`` points in the camera's frame, metres; NaN where not measured.
@@ -33,6 +37,7 @@ class Sequence:
         labels: by `MASKS`: ``[t h w]``, 0 = none.
     """
 
+    name: str
     world: np.ndarray
     own: np.ndarray
     true: np.ndarray
@@ -42,8 +47,8 @@ class Sequence:
     labels: dict[str, np.ndarray]
 
 
-def read_sequence(scene: SceneFiles, cache: Path, model: Cut3r) -> Sequence:
-    """Reads a scene and runs the network once more, for its own view's points."""
+def read_sequence(scene: SceneFiles, cache: Path, own: OwnPoints) -> Sequence:
+    """Reads a scene; ``own`` gives the points that its cache leaves out."""
     assert scene.predictions is not None
     predictions, reader = read_predictions(scene.predictions), CacheReader(cache)
     measured = open_measured(scene.recording, scene.ground_truth)
@@ -62,8 +67,9 @@ def read_sequence(scene: SceneFiles, cache: Path, model: Cut3r) -> Sequence:
     aligned[:, :3, :3] = similarity.R @ T[:, :3, :3]
     aligned[:, :3, 3] = similarity.apply(T[:, :3, 3])
     return Sequence(
+        name=scene.scene,
         world=similarity.apply(world),
-        own=own_points(model, measured.path, info.frame_names),
+        own=own(measured.path, info.frame_names),
         true=np.stack([true_points(view, size, info.point_stride) for view in views]),
         T=aligned,
         T_true=T_true,

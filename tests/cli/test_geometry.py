@@ -11,6 +11,7 @@ from experiments.table2 import geometry, geometry_rows, geometry_scene
 from moonseg_cli.segment import segment_cache
 from moonseg_jax.cache import CacheReader
 from moonseg_jax.eval import SceneFiles
+from moonseg_jax.eval.align import align_cameras
 from tests.cli.predicted import write_predicted
 
 SCALE = 0.5  # Of the predicted world.
@@ -27,7 +28,7 @@ def predicted(pristine, tmp_path, monkeypatch):
         T = frame.T_world_from_cam.astype(np.float64)
         own.append((frame.points - T[:3, 3]) @ T[:3, :3])
     reader.close()
-    monkeypatch.setattr(geometry_scene, "own_points", lambda *_: SCALE * np.stack(own))
+    monkeypatch.setattr(geometry, "own_points", lambda *_: SCALE * np.stack(own))
     monkeypatch.setattr(Cut3r, "from_checkpoint", lambda *_: None)
     return cache
 
@@ -53,14 +54,14 @@ def test_cameras_repair_what_their_centres_tell_wrong(predicted, pristine):
     """As where a path is short: the similarity is turned about the first camera."""
     result = predicted.parent.parent / "results" / "room"
     scene = SceneFiles("room", result, pristine / "room")
-    seen = geometry_scene.read_sequence(scene, predicted, None)  # type: ignore[arg-type]
+    seen = geometry_scene.read_sequence(scene, predicted, geometry.own_points)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
     turned = geometry_scene.Sequence(
         **vars(seen) | {"T": turn @ seen.T, "world": seen.world @ turn[:3, :3].T}
     )
     exact = geometry_rows.moved(seen.T_true, seen.true)
-    by_cameras = geometry_rows.by_rotations(turned).apply(turned.world)
+    by_cameras = align_cameras(turned.T, turned.T_true, "room").apply(turned.world)
     assert np.nanmedian(np.abs(by_cameras - exact)) < 0.01
     mended = geometry_rows.by_points(turned.world, exact)
     assert np.nanmedian(np.abs(mended - exact)) < 0.01 < np.nanmedian(np.abs(turned.world - exact))

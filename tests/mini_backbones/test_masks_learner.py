@@ -8,7 +8,7 @@ from bridges.backbones.mini_masks import MiniMasks
 from experiments.mini_backbones.masks.learner import Learner, load, network_tensors, save
 from experiments.mini_backbones.masks.recipe import Recipe
 from experiments.mini_backbones.masks.views import cell_objects, cropped_views, pick_cells
-from experiments.mini_backbones.semantic.feed import Chunk
+from experiments.mini_backbones.single_frames.feed import Chunk
 
 RECIPE = Recipe(
     widths=(8, 12, 16, 16), depth=1, channels=8, warmup=3, rooms=4, groups=2, repeats=2, picked=6,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.mini_backbones.semantic.cameras import KEEP_OFF, sample_cameras
-from experiments.mini_backbones.semantic.feed import chunks, make_rooms, render_chunk
 from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.single_frames.cameras import KEEP_OFF, sample_cameras
+from experiments.mini_backbones.single_frames.feed import chunks, make_rooms, render_chunk
 from moonseg_jax.rooms import sample_room
 from moonseg_jax.rooms.occlusion import clearance
 

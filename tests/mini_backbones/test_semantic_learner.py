@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from bridges.checkpoints import read_tensors
-from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.learner import Learner, Projected, load, save
 from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.single_frames.feed import Chunk
 
 RECIPE = Recipe(
     width=32, depth=2, head=(32, 16), warmup=5, rooms=3, groups=2, views=2, queries=16,

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from experiments.mini_backbones.semantic import views
-from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.single_frames.feed import Chunk
 
 HEIGHT, WIDTH, FOCAL, DEPTH = 48, 64, 0.9, 3.0
 RECIPE = Recipe(rooms=2, groups=2, views=2)

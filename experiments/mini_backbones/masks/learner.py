@@ -12,8 +12,8 @@ from bridges.checkpoints import read_tensors
 from experiments.mini_backbones.masks.loss import mask_loss
 from experiments.mini_backbones.masks.recipe import Recipe
 from experiments.mini_backbones.masks.views import cell_objects, cropped_views, pick_cells
-from experiments.mini_backbones.semantic.feed import Chunk
-from experiments.mini_backbones.semantic.state import (
+from experiments.mini_backbones.single_frames.feed import Chunk
+from experiments.mini_backbones.single_frames.state import (
     adamw,
     moments,
     read_moments,
@@ -58,8 +58,7 @@ class Learner:
         """
         recipe = self.recipe
         random = torch.Generator(self.device).manual_seed((recipe.seed << 32) + self.step)
-        _, group = recipe.chunk_of(self.step)
-        frames = slice(group * recipe.views, (group + 1) * recipe.views)
+        frames = recipe.frames_of(self.step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = recipe.rate_of(self.step, progress)
         views = cropped_views(chunk, frames, recipe, random)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bridges.backbones.mini_mask_net import MiniMaskConfig
-from experiments.mini_backbones.schedule import Schedule
+from experiments.mini_backbones.single_frames.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bridges.backbones.mini_mask_net import CELL
 from experiments.mini_backbones.masks.recipe import Recipe
-from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.views import recolour
+from experiments.mini_backbones.single_frames.feed import Chunk
 
 PROBES = (1, 4, 6)  # Rows and columns of a cell that are looked at.
 IDS = 256

@@ -11,22 +11,22 @@ from torch import Tensor, nn
 from bridges.backbones.mini_vit import Block, MiniVit, MiniVitConfig
 from bridges.checkpoints import read_tensors
 from experiments.mini_backbones.compiling import compile_open
-from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.loss import point_contrast
 from experiments.mini_backbones.semantic.recipe import Recipe
-from experiments.mini_backbones.semantic.state import (
+from experiments.mini_backbones.semantic.views import (
+    Views,
+    hidden_patches,
+    student_views,
+    teacher_views,
+)
+from experiments.mini_backbones.single_frames.feed import Chunk
+from experiments.mini_backbones.single_frames.state import (
     adamw,
     moments,
     read_moments,
     read_state,
     recipe_fields,
     write_state,
-)
-from experiments.mini_backbones.semantic.views import (
-    Views,
-    hidden_patches,
-    student_views,
-    teacher_views,
 )
 
 
@@ -82,8 +82,7 @@ class Learner:
         """
         recipe = self.recipe
         random = torch.Generator(self.device).manual_seed((recipe.seed << 32) + self.step)
-        _, group = recipe.chunk_of(self.step)
-        frames = slice(group * recipe.views, (group + 1) * recipe.views)
+        frames = recipe.frames_of(self.step)
         for settings in self.optimizer.param_groups:
             settings["lr"] = recipe.rate_of(self.step, progress)
         loss, valid = self._loss_of(*_cut(chunk, frames, recipe, random))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from experiments.mini_backbones.schedule import Schedule
+from experiments.mini_backbones.single_frames.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridges.backbones.mini_vit import PATCH
-from experiments.mini_backbones.semantic.feed import Chunk
 from experiments.mini_backbones.semantic.recipe import Recipe
+from experiments.mini_backbones.single_frames.feed import Chunk
 
 WALL = 2.0  # Metres to the imagined wall that a picture hangs on, in the variant without geometry.
 

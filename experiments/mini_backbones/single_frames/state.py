@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bridges.checkpoints import read_tensors
-from experiments.mini_backbones.schedule import Schedule
+from experiments.mini_backbones.single_frames.schedule import Schedule
 from moonseg_jax.structs import InputError
 
 STATE = "state.json"

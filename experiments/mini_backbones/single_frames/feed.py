@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from experiments.mini_backbones.beside import Feed, made_ahead
-from experiments.mini_backbones.schedule import Schedule
-from experiments.mini_backbones.semantic.cameras import sample_cameras
 from experiments.mini_backbones.sharing import own_tensors
+from experiments.mini_backbones.single_frames.cameras import sample_cameras
+from experiments.mini_backbones.single_frames.schedule import Schedule
 from moonseg_jax.rooms import Room, render, sample_room
 
 # Rooms below this seed are for judging, those from it on for training.

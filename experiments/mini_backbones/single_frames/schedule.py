@@ -42,6 +42,11 @@ class Schedule:
         chunk, within = divmod(step, self.steps_per_chunk)
         return chunk, within % self.groups
 
+    def frames_of(self, step: int) -> slice:
+        """Those of each of its rendering's rooms that a step trains on."""
+        _, group = self.chunk_of(step)
+        return slice(group * self.views, (group + 1) * self.views)
+
     def cools(self, progress: float) -> bool:
         """Whether the cooldown has begun at some progress, from 0 to 1."""
         return progress >= 1 - self.cooldown

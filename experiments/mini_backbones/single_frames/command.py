@@ -1,9 +1,48 @@
-"""The command line of a training whose recipe's fields are options."""
+"""The command line of a training on single frames; its recipe's fields are options."""
 
 import argparse
 import dataclasses
+import os
+import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+
+def run_piece(module: str, about: str, package: str) -> None:
+    """A piece of the training that ``python -m module`` stands for.
+
+    Args:
+        module: ``experiments.mini_backbones.train_...``.
+        about: its docstring.
+        package: of ``experiments.mini_backbones``, with ``learner`` and ``recipe``.
+    """
+    began = time.monotonic()  # The imports below take seconds of the piece.
+    # Before JAX is imported: the GPU's memory is PyTorch's, but for what rendering takes.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    import torch
+
+    from experiments.mini_backbones.pieces import Piece, Spent, leave_in_time, spare_cores
+    from experiments.mini_backbones.single_frames.training import Kind, train
+
+    learner = import_module(f"experiments.mini_backbones.{package}.learner")
+    recipe = import_module(f"experiments.mini_backbones.{package}.recipe").Recipe
+    arguments = parser_of(about, recipe, torch.cuda.is_available()).parse_args()
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True  # Pictures have two sizes.
+    piece = Piece(began + arguments.seconds, arguments.total, arguments.last)
+    leave_in_time(piece)
+    train(
+        Kind(module, learner.begin, learner.load, learner.save),
+        arguments.run,
+        recipe_options(arguments, recipe),
+        torch.device(arguments.device),
+        compiled=arguments.device != "cpu" and not arguments.no_compile,
+        workers=spare_cores() if arguments.workers is None else arguments.workers,
+        log_every=arguments.log_every,
+        piece=piece,
+        spent=Spent(began, "start"),
+    )
 
 
 def parser_of(about: str, recipe: type, on_gpu: bool) -> argparse.ArgumentParser:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from experiments.mini_backbones.pieces import Clock, Piece, Spent, told_of
-from experiments.mini_backbones.schedule import Schedule
-from experiments.mini_backbones.semantic.feed import Chunk, chunks
-from experiments.mini_backbones.semantic.state import STATE
+from experiments.mini_backbones.single_frames.feed import Chunk, chunks
+from experiments.mini_backbones.single_frames.schedule import Schedule
+from experiments.mini_backbones.single_frames.state import STATE
 
 SAVE_EVERY = 120.0  # Seconds.
 
