@@ -1,13 +1,13 @@
 """CUT3R's step for any number of images and scenes."""
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from bridges.backbones.batch_graphs import batch_for, pad_rows
 from bridges.backbones.cut3r import Cut3r, Cut3rOutput, Cut3rState, GraphedCut3r, UpdateRule
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Cut3rRunner:
         """
         if not self.on_gpu:
             return scenes
-        size = _batch_for(scenes, self._steps, room)
+        size = batch_for(scenes, self._steps, room)
         if size not in self._steps:
             self._steps[size] = self._capture(size)
         return size
@@ -78,11 +78,11 @@ class Cut3rRunner:
         """As `Cut3r.encode`; ``room`` is how many images will come at most."""
         if not self.on_gpu:
             return self.model.encode(images)
-        size = _batch_for(len(images), self._encoded, room)
+        size = batch_for(len(images), self._encoded, room)
         self._encoded.add(size)
         step = self._steps.get(size)
         encode = self.model.encode if step is None else step.encode
-        return encode(_pad(images, size))[: len(images)]
+        return encode(pad_rows(images, size))[: len(images)]
 
     @torch.no_grad()
     def step_encoded(
@@ -98,9 +98,9 @@ class Cut3rRunner:
         if not self.on_gpu:
             return self.model.step_encoded(tokens, state, masks, with_attention, update_rule)
         size = self.prepare(len(tokens), room)
-        padded = Cut3rState(*(_pad(getattr(state, f.name), size) for f in fields(state)))
+        padded = Cut3rState(*(pad_rows(getattr(state, f.name), size) for f in fields(state)))
         told, after = self._steps[size].step_encoded(
-            _pad(tokens, size), padded, None, with_attention, update_rule
+            pad_rows(tokens, size), padded, None, with_attention, update_rule
         )
         return rows(told, 0, len(tokens)), rows(after, 0, len(tokens))
 
@@ -119,16 +119,6 @@ class Cut3rRunner:
 def make_runner(model: Cut3r, image_size: tuple[int, int], settings: Cut3rSettings) -> Cut3rRunner:
     """The model as scenes of one image size share it."""
     return Cut3rRunner(model, image_size, settings)
-
-
-def _batch_for(count: int, known: Iterable[int], room: int) -> int:
-    """The smallest batch known that holds so many; else a new one, with room for what may come."""
-    return min((size for size in known if size >= count), default=max(count, room))
-
-
-def _pad(x: Tensor, size: int) -> Tensor:
-    """``[n ...]`` to ``[size ...]``, the last row repeated."""
-    return x if len(x) == size else torch.cat([x, x[-1:].expand(size - len(x), *x.shape[1:])])
 
 
 def rows(x: T, start: int, stop: int) -> T:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridges.backbones.batch_graphs import BatchGraphs
 from bridges.backbones.dinov3_official import is_official, official_config, rename_official
 from bridges.backbones.hub_model import build_hub_model, import_transformers, read_hub_folder
 from bridges.checkpoints import find_weights, read_tensors, tensors_sha256
@@ -98,6 +99,7 @@ class DinoV3:
         self.model = model.eval().requires_grad_(False).to(device)
         self.channels = int(model.config.hidden_size)
         shape = (1, 3, 1, 1)
+        self._tokens = BatchGraphs(lambda pixels: (self.model(pixels).last_hidden_state,))
         self._mean = torch.tensor(MEAN, device=device).view(shape)
         self._std = torch.tensor(STD, device=device).view(shape)
 
@@ -130,7 +132,7 @@ class DinoV3:
             images = torch.tensor(images)
         pixels = images.to(self._mean.device, non_blocking=True).permute(0, 3, 1, 2)
         pixels = ((pixels / 255 - self._mean) / self._std).to(self.model.dtype)
-        tokens = self.model(pixels).last_hidden_state
+        (tokens,) = self._tokens(pixels)
         patches = tokens[:, 1 + self.model.config.num_register_tokens :]
         side = self.model.config.patch_size
         b, height, width = images.shape[:3]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from bridges.backbones.batch_graphs import BatchGraphs
 from bridges.backbones.interfaces import MASK_STRIDE, Masks
 from bridges.backbones.mask_filters import box_iou, nms, to_masks
 from bridges.backbones.module_pickle import read_module_tensors
@@ -78,6 +79,7 @@ class FastSam:
         network = network.eval().requires_grad_(False).fuse().to(device, dtype)
         # PyTorch's stubs do not know this overload.
         self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore
+        self._detect = BatchGraphs(lambda image: self.network(image))
         self.device = torch.device(device)
         self.dtype = dtype
         self.image_size = image_size
@@ -118,7 +120,7 @@ class FastSam:
             images: ``[b H W 3]`` uint8 RGB.
         """
         image = self.prepare(images)
-        boxes, scores, coefficients, prototypes = self.network(image)
+        boxes, scores, coefficients, prototypes = self._detect(image)
         size = (image.shape[2], image.shape[3])
         grid = (images.shape[1] // MASK_STRIDE, images.shape[2] // MASK_STRIDE)
         masks = []
