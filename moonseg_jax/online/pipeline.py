@@ -141,9 +141,8 @@ def over_visible(
     """Refines with hardly more than the visible rows: the size of a scene costs nothing then.
 
     As shapes are fixed, the context has the least of a few capacities that holds them, and each is
-    compiled: `FEW_IN_VIEW`, four times as many, and so on below `MANY_IN_VIEW`; from there on all
-    rows, the visible ones first, in pieces of which only those that hold some are looked at. On a
-    GPU to choose takes longer than to look at `MANY_IN_VIEW`, so that is the least there.
+    compiled: `FEW_IN_VIEW`, four times as many, and so on up to `MANY_IN_VIEW`; from there on all
+    rows, the visible ones first, in pieces of which only those that hold some are looked at.
 
     Args:
         refined: takes context ``[m d]``, which of it is visible ``[m]``, and the rows of a piece,
@@ -154,21 +153,7 @@ def over_visible(
     Returns:
         What ``refined`` returns of all rows, to rounding.
     """
-    return jax.lax.platform_dependent(
-        rows,
-        visible,
-        cuda=partial(_over_visible, refined, MANY_IN_VIEW),
-        default=partial(_over_visible, refined, FEW_IN_VIEW),
-    )
-
-
-def _over_visible(
-    refined: Callable[[jax.Array, jax.Array, int | None], jax.Array],
-    least: int,
-    rows: jax.Array,
-    visible: jax.Array,
-) -> jax.Array:
-    n, capacities, capacity = len(rows), [], least
+    n, capacities, capacity = len(rows), [], FEW_IN_VIEW
     while capacity < n and capacity <= MANY_IN_VIEW:
         capacities.append(capacity)
         capacity *= 4

@@ -60,7 +60,7 @@ class Program:
 
 @pytest.mark.parametrize(
     ("limit", "at_once", "groups"),
-    [(None, 0, 1), (200, 0, 1), (100, 0, 2), (63, 0, 3), (5, 0, 12), (5, 6, 2), (5, 5, 3)],
+    [(None, 0, 1), (250, 0, 1), (200, 0, 2), (100, 0, 3), (5, 0, 12), (5, 6, 2), (5, 5, 3)],
 )
 def test_as_many_at_once_as_fit(limit, at_once, groups, monkeypatch):
     stats = {"bytes_limit": limit} if limit else None
