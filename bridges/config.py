@@ -7,12 +7,12 @@ from moonseg_jax.structs import InputError
 
 RFMS = ("sensor", "cut3r", "mini")
 SEMANTICS = ("classical", "dinov3", "mini")
-MASK_MODELS = ("felzenszwalb", "fastsam", "sam2")
+MASK_MODELS = ("felzenszwalb", "fastsam", "sam2", "mini")
 # By role, those that PyTorch runs; of the rfm's, all are recurrent.
 NEURAL = {
     "rfm": ("cut3r", "mini"),
     "semantic": ("dinov3", "mini"),
-    "masks": ("fastsam", "sam2"),
+    "masks": ("fastsam", "sam2", "mini"),
 }
 # Settings that only these notice: the option, and the roles.
 NOTICED_BY = {
@@ -38,7 +38,7 @@ class BridgeConfig:
     Attributes:
         rfm: geometry, ``sensor``, ``cut3r`` or ``mini``.
         semantic: ``classical``, ``dinov3`` or ``mini``.
-        masks: ``felzenszwalb``, ``fastsam``, ``sam2``, or a folder of label maps.
+        masks: ``felzenszwalb``, ``fastsam``, ``sam2``, ``mini``, or a folder of label maps.
         rfm_weights: a file or folder; empty: where they are usually kept, or what ships (``mini``).
         semantic_weights: likewise.
         mask_weights: likewise.

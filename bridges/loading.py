@@ -10,10 +10,10 @@ from bridges.backbones.interfaces import GeometrySource, MaskSource, Semantics
 from bridges.backbones.masks import LabelMapFolder
 from bridges.backbones.sensor import SensorGeometry
 from bridges.checkpoints import find_weights, tensors_sha256
-from bridges.config import NEURAL, BridgeConfig
+from bridges.config import MASK_MODELS, NEURAL, BridgeConfig
 from bridges.preprocess import PATCH, ImageTransform, plan_transform
 from bridges.sources import Source
-from bridges.weights import MINI_CUT3R, MINI_SEMANTIC, shipped
+from bridges.weights import MINI_CUT3R, MINI_MASKS, MINI_SEMANTIC, shipped
 from moonseg_jax.structs import InputError, install
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Backbones:
         if not source.names:
             raise InputError(
                 f"--masks={self.config.masks} is a folder, and the frames of {source.path} are not"
-                " known beforehand: use felzenszwalb, fastsam or sam2."
+                f" known beforehand: use {' or '.join(MASK_MODELS)}."
             )
         return LabelMapFolder(Path(self.config.masks).expanduser(), transform, source)
 
@@ -119,8 +119,13 @@ class Backbones:
         return DinoV3(path, self._device, self._dtype)
 
     def _load_mask_model(self) -> MaskSource | None:
-        if self.config.masks not in ("fastsam", "sam2"):
+        if self.config.masks not in NEURAL["masks"]:
             return None
+        if self.config.masks == "mini":
+            from bridges.backbones.mini_masks import MiniMasks
+
+            path = shipped(MINI_MASKS, self.config.mask_weights)
+            return MiniMasks.from_checkpoint(path, self._device, self._dtype)
         path = _weights(self.config.masks, self.config.mask_weights)
         if self.config.masks == "fastsam":
             from bridges.backbones.fastsam import FastSam

@@ -64,7 +64,7 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         default="felzenszwalb",
         metavar="DIR|NAME",
         help="2D masks: a folder of label maps ({scene} stands for the scene's name), or "
-        "felzenszwalb, fastsam, sam2",
+        "felzenszwalb, fastsam, sam2, mini (a small one of our own)",
     )
     for name, known in WEIGHTS.items():
         group.add_argument(

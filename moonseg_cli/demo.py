@@ -22,7 +22,7 @@ class Kind:
     """What sees the room.
 
     Attributes:
-        backbones: fields of `BridgeConfig`.
+        backbones: fields of `BridgeConfig`; without ``masks`` they are the room's imitated ones.
         recording: what of the room they are given; ``.``: all of it.
         weights: of the trained core, that ship.
     """
@@ -39,7 +39,7 @@ class Kind:
 
 KINDS = {
     "mini": Kind(
-        {"rfm": "mini", "semantic": "mini", "state_attention": True},
+        {"rfm": "mini", "semantic": "mini", "masks": "mini", "state_attention": True},
         "color",
         "mini",
     ),
@@ -53,8 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backbones",
         choices=list(KINDS),
         default="mini",
-        help="mini: images and nothing else, through the small learned backbones; classical:"
-        " measured depth and poses too, through features that nobody trained (default:"
+        help="mini: images and nothing else, through the small learned backbones, masks too;"
+        " classical: measured depth and poses and imitated masks, through features that nobody"
+        " trained (default:"
         " %(default)s)",
     )
     parser.add_argument("--out", default="out/demo", metavar="DIR", help="default: %(default)s")
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     room, cache = out / "room", out / "cache"
     check_may_write(room)
     times = StageTimes(STAGES)
-    config = BridgeConfig(masks=str(room / "masks"), **kind.backbones)
+    config = BridgeConfig(**{"masks": str(room / "masks"), **kind.backbones})
     with timed("load", [times]):
         backbones = load_backbones(config)
     with timed("render", [times]):
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> None:
     with timed("draw", [times]):
         publish(out, result, scores)
         write_picture(out / "picture.png", result, room, scores[row])
-    print_scores(scores, args.frames, result, room)
+    print_scores(scores, args.frames, result, room, config.masks)
     print_times(times.seconds, done.seconds, args.frames)
     print(f"Look at {out}/picture.png and {out}/scene.ply")
 
@@ -139,7 +140,11 @@ def publish(out: Path, best: Path, scores: dict[str, dict[str, dict[str, Any]]])
 
 
 def print_scores(
-    scores: dict[str, dict[str, dict[str, Any]]], frames: int, result: Path, room: Path
+    scores: dict[str, dict[str, dict[str, Any]]],
+    frames: int,
+    result: Path,
+    room: Path,
+    masks: str,
 ) -> None:
     """AP of every row by both protocols, what masks were given, and how far geometry is off."""
     from rich.console import Console
@@ -156,8 +161,11 @@ def print_scores(
         table.add_row(row, *(f"{100 * value:.1f}" for value in numbers))
     Console().print(table)
     print("A: what the frames show of each true surface; B: what is reconstructed nearest to it")
-    rates = ", ".join(f"{name} {rate:g}" for name, rate in asdict(CorruptionRates()).items())
-    print(f"2D masks: the true ones, spoiled ({rates})")
+    if masks == "mini":
+        print("2D masks: found in the images by the small mask network")
+    else:
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in asdict(CorruptionRates()).items())
+        print(f"2D masks: the true ones, spoiled ({rates})")
     print(reconstruction_errors(result, room))
 
 

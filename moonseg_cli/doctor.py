@@ -90,12 +90,13 @@ def _torch_devices() -> str:
 def _backbone_weights() -> dict[str, str]:
     """Where the weights of each backbone are, or where a user gets them."""
     from bridges.checkpoints import CROPFORMER, KNOWN, found_weights, weights_folder
-    from bridges.weights import MADE, MINI_CUT3R, MINI_SEMANTIC
+    from bridges.weights import MADE, MINI_CUT3R, MINI_MASKS, MINI_SEMANTIC
 
     def place(path: Path | None, remedy: str) -> str:
         return str(path) if path and path.exists() else f"missing: {remedy}"
 
-    ours = {path.stem: place(path, MADE) for path in (MINI_CUT3R, MINI_SEMANTIC)}
+    small = (MINI_CUT3R, MINI_SEMANTIC, MINI_MASKS)
+    ours = {path.stem: place(path, MADE) for path in small}
     others = {known.name: place(found_weights(known), known.download) for known in KNOWN}
     return {**ours, "looked for in": str(weights_folder()), **others, "CropFormer": CROPFORMER}
 

@@ -39,7 +39,6 @@ class MiniMasks:
         image_size: long side of the image that the network sees, pixels; 512x384 is averaged
             down to 256x192.
         confidence: lowest score.
-        candidates: cells that are looked at, the best.
         fresh: least part of a mask that no better mask covers.
         min_area: pixels of the processed image; smaller masks are left out.
 
@@ -59,8 +58,7 @@ class MiniMasks:
         dtype: torch.dtype = torch.float32,
         *,
         image_size: int = 256,
-        confidence: float = 0.5,
-        candidates: int = 128,
+        confidence: float = 0.3,
         fresh: float = 0.5,
         min_area: int = 64,
     ) -> None:
@@ -71,7 +69,6 @@ class MiniMasks:
         self.device, self.dtype = torch.device(device), dtype
         self.image_size = image_size
         self.confidence = confidence
-        self.candidates = candidates
         self.fresh = fresh
         self.min_area = min_area
         self.weights_sha256 = ""
@@ -103,7 +100,7 @@ class MiniMasks:
     @property
     def config(self) -> dict[str, Any]:
         """What defines the masks, for the cache's provenance."""
-        names = ("image_size", "confidence", "candidates", "fresh", "min_area")
+        names = ("image_size", "confidence", "fresh", "min_area")
         own = {name: getattr(self, name) for name in names}
         dtype = str(self.dtype).removeprefix("torch.")
         return {**asdict(self.model.config), **own, "dtype": dtype}
@@ -135,7 +132,7 @@ class MiniMasks:
         """Masks of one image, of which ``told`` has no leading axis."""
         scores, kernels, features = told
         likely = scores.float().sigmoid().flatten()
-        best = likely.topk(min(self.candidates, len(likely))).indices
+        best = likely.argsort(descending=True)
         best = best[likely[best] > self.confidence]
         at = torch.stack([best // scores.shape[1], best % scores.shape[1]], dim=-1)
         logits = mask_logits(kernels.flatten(0, 1)[best][None], at[None], features[None])[0]

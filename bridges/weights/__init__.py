@@ -7,8 +7,13 @@ from moonseg_jax.structs import InputError
 FOLDER = Path(__file__).parent
 MINI_CUT3R = FOLDER / "mini_cut3r.safetensors"
 MINI_SEMANTIC = FOLDER / "mini_semantic.safetensors"
+MINI_MASKS = FOLDER / "mini_masks.safetensors"
 MADE = "train it as experiments/mini_backbones/README.md says"
-OPTIONS = {MINI_CUT3R: "--rfm-weights", MINI_SEMANTIC: "--semantic-weights"}
+OPTIONS = {
+    MINI_CUT3R: "--rfm-weights",
+    MINI_SEMANTIC: "--semantic-weights",
+    MINI_MASKS: "--mask-weights",
+}
 
 
 def shipped(path: Path, given: str = "") -> Path:

@@ -143,6 +143,7 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
         ({"reset_every": 9}, {"rfm": "mini"}),
         ({"semantic_weights": "w.safetensors"}, {"semantic": "mini"}),
         ({"device": "cuda"}, {"semantic": "mini"}),
+        ({"mask_weights": "w.safetensors"}, {"masks": "mini"}),
     ],
 )
 def test_a_setting_that_no_model_would_notice(setting, used):

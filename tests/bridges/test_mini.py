@@ -1,4 +1,4 @@
-"""The small backbones behind ``--rfm=mini --semantic=mini``, with random weights."""
+"""The small backbones behind ``--rfm=mini --semantic=mini --masks=mini``, with random weights."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from bridges.backbones.cut3r import MINI, Cut3r, Cut3rStream, normalise_images, plan_image
 from bridges.backbones.cut3r.checkpoint import published_tensors
+from bridges.backbones.mini_mask_net import MiniMaskConfig, MiniMaskNet
 from bridges.backbones.mini_vit import MiniVit, MiniVitConfig
 from bridges.bridge import Bridge, BridgeConfig, load_backbones
 from bridges.sources import open_source
@@ -21,14 +22,18 @@ def model():
 @pytest.fixture
 def backbones(model, tmp_path):
     torch.manual_seed(0)
-    cut3r, semantic = (str(tmp_path / f"{name}.safetensors") for name in ("cut3r", "semantic"))
+    names = ("cut3r", "semantic", "masks")
+    cut3r, semantic, masks = (str(tmp_path / f"{name}.safetensors") for name in names)
+    save_file(MiniMaskNet(MiniMaskConfig((4, 6, 8, 8), 1, 3)).state_dict(), masks)
     save_file(published_tensors(model.named_parameters(), MINI.head), cut3r)
     save_file(MiniVit(MiniVitConfig(32, 2)).state_dict(), semantic)
     config = BridgeConfig(
         rfm="mini",
         semantic="mini",
         rfm_weights=cut3r,
+        masks="mini",
         semantic_weights=semantic,
+        mask_weights=masks,
         state_attention=True,
         device="cpu",
     )
@@ -39,7 +44,8 @@ def test_frames_lie_on_the_grids_of_every_scene(make_rgbd, backbones, model):
     bridge = Bridge(open_source(make_rgbd(frames=3).path), backbones)
     info = bridge.info
     assert (info.image_size, info.patch, info.grid) == ((384, 512), 16, (24, 32))
-    assert (info.geometry.name, info.semantics.name) == ("mini", "mini")
+    assert (info.geometry.name, info.semantics.name, info.masks.name) == ("mini",) * 3
+    assert len(info.masks.weights_sha256) == 64
     assert (info.geometry.channels, info.semantics.channels) == (192, 32)
     assert info.geometry.config["variant"] == "mini"
     assert info.poses == "predicted"
@@ -85,13 +91,18 @@ def test_weights_of_another_model_are_refused(tmp_path):
         load_backbones(BridgeConfig(rfm="mini", rfm_weights=str(path)))
 
 
-@pytest.mark.parametrize("role", ["rfm", "semantic"])
-def test_an_installation_without_weights(role, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("role", "option"), [("rfm", "rfm"), ("semantic", "semantic"), ("masks", "mask")]
+)
+def test_an_installation_without_weights(role, option, monkeypatch, tmp_path):
     path = tmp_path / "mini.safetensors"
     monkeypatch.setattr("bridges.loading.MINI_CUT3R", path)
     monkeypatch.setattr("bridges.loading.MINI_SEMANTIC", path)
-    monkeypatch.setattr("bridges.weights.OPTIONS", {path: f"--{role}-weights"})
-    with pytest.raises(InputError, match=rf"mini\.safetensors is missing .* --{role}-weights=FILE"):
+    monkeypatch.setattr("bridges.loading.MINI_MASKS", path)
+    monkeypatch.setattr("bridges.weights.OPTIONS", {path: f"--{option}-weights"})
+    with pytest.raises(
+        InputError, match=rf"mini\.safetensors is missing .* --{option}-weights=FILE"
+    ):
         load_backbones(BridgeConfig(**{role: "mini"}))
 
 

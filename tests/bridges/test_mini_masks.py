@@ -150,7 +150,7 @@ def test_a_checkpoint_gives_the_same_masks(model, image, tmp_path):
         )
     assert json.loads(json.dumps(loaded.config)) == {
         "widths": [4, 6, 8, 8], "depth": 1, "channels": 3, "image_size": 64, "confidence": 0.0,
-        "candidates": 128, "fresh": 0.5, "min_area": 1, "dtype": "float32",
+        "fresh": 0.5, "min_area": 1, "dtype": "float32",
     }  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def test_what_cannot_be_used_is_refused_in_words(backbones, good, name, change, 
 
 
 def test_a_folder_of_masks_is_refused(tmp_path):
-    with pytest.raises(InputError, match="not known beforehand"):
+    with pytest.raises(InputError, match="not known beforehand: use felzenszwalb or fastsam"):
         CameraBridge((60, 80), load_backbones(BridgeConfig(masks=str(tmp_path))))
 
 

@@ -31,10 +31,12 @@ def test_a_room_from_images_to_scores(kind, small_room, tmp_path, capsys):
     for row in demo.KINDS[kind].rows:
         assert row in told
     assert ("geometry: measured" in told) == (kind == "classical")
+    assert ("masks: found in the images" in told) == (kind == "mini")
     info = CacheReader(out / "cache").info
     assert info.scene == "room"
     assert info.source.startswith("images:") == (kind == "mini")
     assert bool(info.state_tokens) == (kind == "mini")
+    assert info.masks.name == ("mini" if kind == "mini" else "label-maps")
     metrics = json.loads((out / "metrics.json").read_text())
     assert (metrics["protocol"], metrics["aligned"]["protocol"]) == ("gt", "cameras")
     assert metrics["rows"].keys() == demo.KINDS[kind].rows.keys()

@@ -53,12 +53,13 @@ def test_what_is_there_is_found(findings, weights):
     assert found["sam2.1-hiera-tiny"] == str(weights / "sam2.1-hiera-tiny")
 
 
-def test_small_backbones_are_named_with_or_without_weights(findings, tmp_path, monkeypatch):
-    path = tmp_path / "mini_cut3r.safetensors"
-    monkeypatch.setattr("bridges.weights.MINI_CUT3R", path)
-    assert "experiments/mini_backbones" in findings()["backbone weights"]["mini_cut3r"]
+@pytest.mark.parametrize("name", ["mini_cut3r", "mini_semantic", "mini_masks"])
+def test_small_backbones_are_named_with_or_without_weights(findings, tmp_path, monkeypatch, name):
+    path = tmp_path / f"{name}.safetensors"
+    monkeypatch.setattr(f"bridges.weights.{name.upper()}", path)
+    assert "experiments/mini_backbones" in findings()["backbone weights"][name]
     path.touch()
-    assert findings()["backbone weights"]["mini_cut3r"] == str(path)
+    assert findings()["backbone weights"][name] == str(path)
 
 
 def test_packages_devices_shipped_weights_and_disk(findings, weights):
