@@ -39,8 +39,8 @@ class LabelMapFolder:
         files = list_files(path, {".png"}) if path.is_dir() else []
         if not files:
             raise InputError(
-                f"{path} is not a folder of PNG files: give --masks=felzenszwalb, fastsam or sam2,"
-                " or a folder of label maps, one PNG a frame."
+                f"{path} is not a folder of PNG files: give --masks=felzenszwalb, fastsam, sam2 or"
+                " mini, or a folder of label maps, one PNG a frame."
             )
         self.path = path
         self.transform = transform
