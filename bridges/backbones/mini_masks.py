@@ -24,6 +24,8 @@ from bridges.backbones.mini_mask_net import (
 from bridges.checkpoints import read_tensors, tensors_sha256
 from moonseg_jax.structs import InputError, SourceFrame
 
+CONFIDENCE = 0.3  # Chosen on frames of rooms: experiments/mini_backbones/README.md.
+
 
 class MiniMasks:
     """`MiniMaskNet` as the bridge asks for it; masks do not overlap.
@@ -58,7 +60,7 @@ class MiniMasks:
         dtype: torch.dtype = torch.float32,
         *,
         image_size: int = 256,
-        confidence: float = 0.3,
+        confidence: float = CONFIDENCE,
         fresh: float = 0.5,
         min_area: int = 64,
     ) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from bridges.backbones.felzenszwalb import FelzenszwalbMasks
 from bridges.backbones.interfaces import Masks
-from bridges.backbones.mini_masks import MiniMasks
+from bridges.backbones.mini_masks import CONFIDENCE, MiniMasks
 from bridges.preprocess import plan_transform
 from experiments.mini_backbones.masks.judge import Find, from_labels, mask_sheet, measure
 from experiments.mini_backbones.semantic.judge import SIZE, unseen
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=16)
     parser.add_argument("--frames", type=int, default=16, help="of a room")
     parser.add_argument("--first-seed", type=int, default=0, help="of rooms; below 1,000,000")
-    parser.add_argument("--confidence", type=float, default=0.3, help="lowest score of a mask")
+    parser.add_argument("--confidence", type=float, default=CONFIDENCE, help="lowest score")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     model = MiniMasks.from_checkpoint(

@@ -9,8 +9,8 @@ from jax.sharding import Mesh
 
 logger = logging.getLogger(__name__)
 
-# Of the memory, for a program. Its temporaries are one piece, and what the compiler tried its
-# kernels with leaves others: on an H200 62 GiB were not to be had of 105.
+# Of the memory, for a program. Its temporaries are one piece, and one of 62 GiB was not to be had
+# of an H200's 105, although the sum fitted; probably trials of the compiler had split the rest.
 SHARE = 0.5
 
 

@@ -1,11 +1,9 @@
 """Batches of any size through steps that were captured for a few."""
 
-import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from bridges.backbones import batch_graphs  # noqa: E402
-from bridges.backbones.batch_graphs import BatchGraphs, batch_for, pad_rows  # noqa: E402
+from bridges.backbones import batch_graphs
+from bridges.backbones.batch_graphs import BatchGraphs, batch_for, pad_rows
 
 
 def test_the_smallest_batch_that_holds_all():

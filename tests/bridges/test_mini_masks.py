@@ -136,6 +136,31 @@ def test_every_object_comes_once(model, image):
     assert right[16:32, 40:56].all() and not right[:, :32].any()
 
 
+class LargeAndSmall(torch.nn.Module):
+    """Hundreds of cells name a large object; one, with a lower score, a small one."""
+
+    def forward(self, pixels):
+        large = torch.zeros(96, 128)
+        large[:, :112] = 1
+        small = torch.zeros(96, 128)
+        small[80:92, 116:128] = 1
+        kernels = torch.zeros(1, 24, 32, 2 + WINDOW)
+        kernels[0, :, :28, 0] = kernels[0, :, 28:, 1] = 4.0
+        kernels[..., 2] = -2.0
+        scores = torch.full((1, 24, 32), -9.0)
+        scores[0, :, :28], scores[0, 21, 30] = 3.0, 1.0
+        return Told(scores, kernels, torch.stack([large, small])[None])
+
+
+def test_a_large_object_leaves_room_for_a_small_one(model):
+    masks = MiniMasks(model)
+    masks.model = LargeAndSmall()
+    told = found(masks, np.zeros((192, 256, 3), np.uint8))
+    large, small = told.masks
+    assert large[:, :112].all() and not large[:, 112:].any()
+    assert small[80:92, 116:].all() and small.sum() == 12 * 12
+
+
 def test_a_checkpoint_gives_the_same_masks(model, image, tmp_path):
     state = model.state_dict().items()
     tensors = {name: x.half() for name, x in state if x.is_floating_point()}
