@@ -197,14 +197,10 @@ def measure(
 ) -> dict[str, Any]:
     """Caches the recordings after a warm-up; frames/s and milliseconds a frame by stage."""
     worker = LoadedWorker(backbones, frames, scenes)
-    start = time.perf_counter()
-    run(worker, root, scenes, scenes, max(WARM_UP, 2 * frames // scenes))
-    warm_up = time.perf_counter() - start
+    _, warm_up = run(worker, root, scenes, scenes, max(WARM_UP, 2 * frames // scenes))
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    start = time.perf_counter()
-    ended = run(worker, root, scenes, min(args.scenes, max(2 * scenes, 4)), 0)
-    seconds = time.perf_counter() - start
+    ended, seconds = run(worker, root, scenes, min(args.scenes, max(2 * scenes, 4)), 0)
     worker.close()
     count = sum(done.frames for done in ended)
     stages: Counter[str] = Counter()
@@ -220,21 +216,28 @@ def measure(
     }
 
 
-def run(worker: Worker, root: Path, at_once: int, scenes: int, max_frames: int) -> list[Done]:
-    """Caches so many recordings, some at once; raises where one failed."""
+def run(
+    worker: Worker, root: Path, at_once: int, scenes: int, max_frames: int
+) -> tuple[list[Done], float]:
+    """Caches so many recordings, some at once; raises where one failed.
+
+    Returns:
+        What became of each, and the seconds until all were committed; removing them takes more.
+    """
     ended = []
     with tempfile.TemporaryDirectory() as out:
         jobs = [
             Job(path.name, str(path), Path(out, path.name), "", max_frames=max_frames)
             for path in sorted(root.glob("scene*"))[:scenes]
         ]
+        start = time.perf_counter()
         with Pool(KeptThreads(worker, at_once), len(jobs)) as pool:
             for _, event in pool.run(cache_scene, jobs):
                 if isinstance(event, Done):
                     ended.append(event)
                 elif isinstance(event, Failed):
                     raise RuntimeError(event.details or event.sentence)
-    return ended
+        return ended, time.perf_counter() - start
 
 
 class KeptThreads(ThreadWorkers):

@@ -66,21 +66,24 @@ def measure(predicted: Predicted, true: Batch, length: int) -> dict[str, float]:
 
     Returns:
         ``depth``: median over pixels of |z - z*|/z*, mean over frames, metres as told;
-        ``depth_scaled``: the same after one scale a sequence; ``points``: median distance of the
-        world's points over the scene's median distance; ``position``: mean distance of the cameras
-        over the length of the path, nothing aligned; ``position_sim3``: after a similarity;
-        ``rotation``: mean angle in degrees; ``scale``: median of z*/z.
+        ``depth_scaled``: the same after one scale a sequence, ``depth_by_frame`` after one a frame;
+        ``points``: median distance of the world's points over the scene's median distance;
+        ``position``: mean distance of the cameras over the length of the path, nothing aligned;
+        ``position_sim3``: after a similarity; ``rotation``: mean angle in degrees; ``scale``:
+        median of z*/z.
     """
     ratio = predicted.depth[:length] / true.depth[:length]
     scale = (1 / ratio).movedim(1, 0).flatten(1).median(dim=1).values
+    by_frame = (1 / ratio).flatten(2).median(dim=2).values
     T, T_true = predicted.T_world_from_cam[:length], true.T_world_from_cam[:length]
     own = unprojected(true.depth[:length], true.intrinsics)
     apart = (predicted.points_world[:length] - moved(T_true, own)).norm(dim=-1).flatten(2)
     way = T_true[..., :3, 3].diff(dim=0).norm(dim=-1).sum(dim=0)
     off = (T[..., :3, 3] - T_true[..., :3, 3]).norm(dim=-1)
     rows = {
-        "depth": (ratio - 1).abs().flatten(2).median(dim=-1).values,
-        "depth_scaled": (ratio * scale[:, None, None] - 1).abs().flatten(2).median(dim=-1).values,
+        "depth": _depth_error(ratio),
+        "depth_scaled": _depth_error(ratio * scale[:, None, None]),
+        "depth_by_frame": _depth_error(ratio * by_frame[..., None, None]),
         "points": apart.median(dim=-1).values / own.norm(dim=-1).flatten(2).median(dim=-1).values,
         "position": off.mean(dim=0) / way,
         "rotation": rotation_angles(T[..., :3, :3], T_true[..., :3, :3]),
@@ -88,6 +91,10 @@ def measure(predicted: Predicted, true: Batch, length: int) -> dict[str, float]:
     }
     result = {name: float(values.mean()) for name, values in rows.items()}
     return result | {"position_sim3": _after_similarity(T, T_true, way)}
+
+
+def _depth_error(ratio: Tensor) -> Tensor:
+    return (ratio - 1).abs().flatten(2).median(dim=-1).values
 
 
 def _after_similarity(T: Tensor, T_true: Tensor, way: Tensor) -> float:
