@@ -49,12 +49,13 @@ class Bridge:
         self.transform = backbones.transform(source)
         self._lockstep = lockstep
         self._take_device = backbones.take_device
+        self._align = backbones.config.align_poses
         self._stages: dict[str, Any] = {
             "geometry": backbones.geometry(source, self.transform),
             "semantics": backbones.semantics,
             "masks": backbones.masks(source, self.transform),
         }
-        self._times = StageTimes(("wait", "image", *STAGES))
+        self._times = StageTimes(("wait", "image", *STAGES, *(["align"] if self._align else [])))
         self.info = self._describe()
 
     @property
@@ -76,6 +77,19 @@ class Bridge:
         Arrays are NumPy's, or tensors on the device of the backbone that made them; in lockstep,
         on the host.
         """
+        with closing(self._told()) as frames:
+            yield from self._aligned(frames) if self._align else frames
+
+    def _aligned(self, frames: Iterator[tuple[str, Frame]]) -> Iterator[tuple[str, Frame]]:
+        from bridges.backbones.direct_alignment import DirectAlignment
+
+        align = DirectAlignment()
+        for name, frame in frames:
+            with timed("align", [self._times]):
+                frame = align(frame)
+            yield name, frame
+
+    def _told(self) -> Generator[tuple[str, Frame]]:
         self._take_device()  # Of the thread that runs this.
         live = not self.source.names
         with closing(self._items(1 if live else AHEAD)) as items:

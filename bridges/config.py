@@ -24,6 +24,7 @@ NOTICED_BY = {
     "state_attention": ("--with-state-attention", ["rfm"]),
     "update_rule": ("--update-rule", ["rfm"]),
     "reset_every": ("--reset-every", ["rfm"]),
+    "align_poses": ("--align-poses", ["rfm"]),
 }
 # Frames after which the state starts anew where nobody says: the small CUT3R was trained on 32.
 RESET_EVERY = {"mini": 32}
@@ -49,6 +50,7 @@ class BridgeConfig:
         update_rule: of CUT3R's state, ``cut3r`` or ``ttt3r`` (holds longer sequences).
         reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never; None:
             as `RESET_EVERY` has it.
+        align_poses: whether CUT3R's poses are corrected by the images (`DirectAlignment`).
     """
 
     rfm: str = "sensor"
@@ -62,6 +64,7 @@ class BridgeConfig:
     state_attention: bool = False
     update_rule: UpdateRule = "cut3r"
     reset_every: int | None = None
+    align_poses: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("rfm", self.rfm, RFMS)

@@ -92,6 +92,12 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frames after which CUT3R's state starts anew; 0 = never (default: never, of mini 32)",
     )
+    group.add_argument(
+        "--align-poses",
+        action="store_true",
+        help="with --rfm=cut3r or mini: correct its poses so that what earlier frames saw has the"
+        " same colours in this one",
+    )
 
 
 def bridge_config(args: argparse.Namespace) -> "BridgeConfig":
@@ -110,4 +116,5 @@ def bridge_config(args: argparse.Namespace) -> "BridgeConfig":
         state_attention=args.with_state_attention,
         update_rule=args.update_rule,
         reset_every=args.reset_every,
+        align_poses=args.align_poses,
     )

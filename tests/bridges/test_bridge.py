@@ -141,6 +141,7 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
         ({"update_rule": "ttt3r"}, {"rfm": "cut3r"}),
         ({"reset_every": 9}, {"rfm": "cut3r"}),
         ({"reset_every": 9}, {"rfm": "mini"}),
+        ({"align_poses": True}, {"rfm": "cut3r"}),
         ({"semantic_weights": "w.safetensors"}, {"semantic": "mini"}),
         ({"device": "cuda"}, {"semantic": "mini"}),
         ({"mask_weights": "w.safetensors"}, {"masks": "mini"}),

@@ -1,5 +1,7 @@
 """The small backbones behind ``--rfm=mini --semantic=mini --masks=mini``, with random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,22 @@ def backbones(model, tmp_path):
         device="cpu",
     )
     return load_backbones(config)
+
+
+def test_aligned_poses_move_the_points_with_their_cameras(make_rgbd, backbones):
+    source = make_rgbd(frames=4).path
+    told = [frame for _, frame in Bridge(open_source(source), backbones).frames()]
+    backbones.config = replace(backbones.config, align_poses=True)
+    bridge = Bridge(open_source(source), backbones)
+    frames = [frame for _, frame in bridge.frames()]
+    assert bridge.info.geometry.config["poses"] == "aligned" and bridge.seconds["align"] > 0
+    poses, before = (torch.stack([f.T_world_from_cam for f in x]) for x in (frames, told))
+    moved = (poses - before).norm(dim=(1, 2))
+    assert moved[0] == 0 and moved[1:].min() > 0
+    for a, b in zip(frames, told, strict=True):
+        own = [(f.points - f.T_world_from_cam[:3, 3]) @ f.T_world_from_cam[:3, :3] for f in (a, b)]
+        torch.testing.assert_close(*own, rtol=1e-4, atol=1e-4)
+        assert a.features_3d is not None and a.state_attention.shape == b.state_attention.shape
 
 
 def test_frames_lie_on_the_grids_of_every_scene(make_rgbd, backbones, model):

@@ -1,6 +1,7 @@
 """What a small CUT3R is worth on rooms it never saw."""
 
 from contextlib import suppress
+from itertools import product
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bridges.backbones.cut3r import Cut3r, Cut3rStream, UpdateRule, normalise_images
+from bridges.backbones.direct_alignment import DirectAlignment
 from experiments.mini_backbones.cut3r.batches import Batch, relative_poses
 from experiments.mini_backbones.cut3r.clips import TRAINING_SEEDS, Clip, room_clip, stack_clips
 from experiments.mini_backbones.cut3r.losses import moved, rotation_angles, unprojected
@@ -49,15 +51,24 @@ def as_batch(clips: Clip, device: torch.device) -> Batch:
 
 
 @torch.no_grad()
-def predict(model: Cut3r, images: Tensor, rule: UpdateRule, reset_every: int = 0) -> Predicted:
-    """Streams sequences ``[t b 3 H W]`` through a model."""
+def predict(
+    model: Cut3r, images: Tensor, rule: UpdateRule, reset_every: int = 0, align: bool = False
+) -> Predicted:
+    """Streams sequences ``[t b 3 H W]`` through a model; ``align`` corrects poses by the images."""
     stream = Cut3rStream(model, rule, reset_every, batch=images.shape[1])
+    alignments = [DirectAlignment() for _ in images[0]] if align else []
     depth, points, poses = [], [], []
     for frame in images:
         output = stream(frame)
+        world, T = output.points_world, output.T_world_from_cam
+        if align:
+            colors = frame.movedim(1, -1) / 2 + 0.5
+            each = zip(alignments, colors, world, T, output.intrinsics[:, :2], strict=True)
+            corrected = [alignment.correct(*told) for alignment, *told in each]
+            T, world = (torch.stack(x) for x in zip(*corrected, strict=True))
         depth.append(output.points_self[..., 2])
-        points.append(output.points_world)
-        poses.append(output.T_world_from_cam)
+        points.append(world)
+        poses.append(T)
     return Predicted(torch.stack(depth), torch.stack(points), torch.stack(poses))
 
 
@@ -109,13 +120,14 @@ def _after_similarity(T: Tensor, T_true: Tensor, way: Tensor) -> float:
 def evaluate(
     model: Cut3r, rooms: int, lengths: tuple[int, ...], first: int = FIRST_SEED
 ) -> list[dict[str, float | str]]:
-    """A row for each update rule and length."""
+    """A row for each update rule, poses as told and aligned, and length."""
     true = as_batch(unseen_rooms(rooms, max(lengths), first), model.initial_tokens.device)
     rows: list[dict[str, float | str]] = []
-    for rule in RULES:
-        predicted = predict(model, true.images, rule)
+    for rule, align in product(RULES, (False, True)):
+        predicted = predict(model, true.images, rule, align=align)
+        name = f"{rule}, aligned" if align else rule
         rows += [
-            {"rule": rule, "frames": length, **measure(predicted, true, length)}
+            {"rule": name, "frames": length, **measure(predicted, true, length)}
             for length in lengths
         ]
     return rows

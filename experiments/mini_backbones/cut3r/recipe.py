@@ -80,8 +80,8 @@ class Recipe:
 
 
 # For weights that a training has ended with, over steps of twice the frames. At a steady rate long
-# sequences hardly advance, so this one falls from the beginning; from twice as high a one, the first
-# minutes only lose what the weights had reached.
+# sequences hardly advance, so this one falls from the beginning; beginning with twice as high a one
+# the first minutes only lose what the weights had reached.
 FINISHING = Recipe(
     stages=(Stage(0.35, 16, reach=2), Stage(1.0, 32)),
     step_frames=512,
