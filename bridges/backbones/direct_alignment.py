@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from bridges.backbones.cut3r.stream import rigid_inverse
@@ -75,7 +76,9 @@ class DirectAlignment:
         if self._last is None:
             self._unit = float(own[..., 2].nanmedian().nan_to_num(1.0).clamp(min=1e-6))
         images, depth = pyramid(colors.movedim(-1, 0)), own[..., 2] / self._unit
-        T = _scaled(self._track(_scaled(told, 1 / self._unit), images, K, depth), self._unit)
+        # Poses are on the host: a GPU is slow at what is as small.
+        T = self._track(_scaled(told.cpu(), 1 / self._unit), images, K.cpu(), depth)
+        T = _scaled(T, self._unit).to(points)
         return T, own @ T[:3, :3].T + T[:3, 3]
 
     def _track(self, told: Tensor, images: list[Tensor], K: Tensor, depth: Tensor) -> Tensor:
@@ -92,24 +95,23 @@ class DirectAlignment:
         return T
 
     def _aligned(self, T: Tensor, prior: Tensor, images: list[Tensor], K: Tensor) -> Tensor:
-        trust = torch.tensor([TURN**-2] * 3 + [SHIFT**-2] * 3, device=T.device)
+        trust = torch.tensor([TURN**-2] * 3 + [SHIFT**-2] * 3)
         for level in reversed(range(len(images))):
             points, values = zip(*(key.levels[level] for key in self._keyframes), strict=True)
             known = torch.cat(points), torch.cat(values, dim=1)
             image = with_slopes(images[level])
             for _ in range(ROUNDS):
-                A, g = normal_equations(T, *known, image, K / 2**level)
-                step = -torch.linalg.solve(A + trust.diag(), g + trust * difference(prior, T))
+                told = normal_equations(T, *known, image, K / 2**level).cpu()
+                A, g = told[:, :6] + trust.diag(), told[:, 6] + trust * difference(prior, T)
+                step = -torch.linalg.solve(A, g)
                 T = T @ motion(step * (LONGEST / step.norm()).clamp(max=1))
         return T
 
 
 def pyramid(image: Tensor) -> list[Tensor]:
     """``[c H W]``, blurred, at its own size, half and a quarter of it."""
-    tent = torch.tensor([0.25, 0.5, 0.25], device=image.device)
-    kernel = (tent[:, None] * tent).expand(len(image), 1, 3, 3)
     padded = F.pad(image[None], (1, 1, 1, 1), mode="replicate")
-    images = [F.conv2d(padded, kernel, groups=len(image))[0]]
+    images = [F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)[0]]
     for _ in SPACING[1:]:
         images.append(F.avg_pool2d(images[-1], 2))
     return images
@@ -140,14 +142,13 @@ def seen_points(
     v, u = torch.meshgrid((y - cy) / fy, (x - cx) / fx, indexing="ij")
     own = torch.stack([u * coarse, v * coarse, coarse], dim=-1)
     step = SPACING[level]
+    T = T.to(own)
     points = own[::step, ::step].flatten(0, 1) @ T[:3, :3].T + T[:3, 3]
     return points, image[:, ::step, ::step].flatten(1)
 
 
-def normal_equations(
-    T: Tensor, points: Tensor, values: Tensor, image: Tensor, K: Tensor
-) -> tuple[Tensor, Tensor]:
-    """JᵀWJ ``[6 6]`` and JᵀWr ``[6]`` of differences in colour, by turns and shifts of a camera.
+def normal_equations(T: Tensor, points: Tensor, values: Tensor, image: Tensor, K: Tensor) -> Tensor:
+    """JᵀWJ and JᵀWr ``[6 6+1]`` of differences in colour, by turns and shifts of a camera.
 
     Args:
         T: ``[4 4]`` T_world_from_cam.
@@ -158,6 +159,7 @@ def normal_equations(
     """
     height, width = image.shape[1:]
     (fx, _, cx), (_, fy, cy) = K
+    T = T.to(points)
     q = ((points - T[:3, 3]) @ T[:3, :3]).nan_to_num()  # What has no depth is behind the camera.
     near = q[:, 2].clamp(min=NEAREST)
     x, y = q[:, 0] / near, q[:, 1] / near
@@ -171,21 +173,25 @@ def normal_equations(
     # Exposures differ: what all of a channel differs by says nothing.
     residual = (residual - residual.nanmedian(dim=1, keepdim=True).values).nan_to_num()
     weight = INDEPENDENT * inside / (GREY**2 + residual**2)
-    right, down = right * fx / near, down * fy / near
-    slope = torch.stack([right, down, -right * x - down * y], dim=-1)
-    J = torch.cat([torch.linalg.cross(slope, q.expand_as(slope)), -slope], dim=-1)
-    return torch.einsum("cni,cn,cnj->ij", J, weight, J), torch.einsum(
-        "cni,cn->i", J, weight * residual
+    # A channel's J is its slopes times how u and v change: colours are summed up before motions.
+    seen = torch.stack([right, down, residual])
+    moments = (weight * seen[:2, None] * seen).sum(dim=2)
+    o, far = torch.zeros_like(x), 1 / near
+    J = torch.stack(
+        [
+            fx * torch.stack([x * y, -1 - x * x, y, -far, o, x * far]),
+            fy * torch.stack([1 + y * y, -x * y, -x, o, -far, y * far]),
+        ]
     )
+    weighted = (moments[:, :2, None] * J).sum(dim=1)
+    return (J @ torch.cat([weighted, moments[:, 2:]], dim=1).mT).sum(dim=0)
 
 
 def motion(step: Tensor) -> Tensor:
     """``[6]``, a turn and a shift in the camera's frame, to ``[4 4]``."""
-    x, y, z = step[:3]
-    o = torch.zeros_like(x)
-    across = torch.stack([o, -z, y, z, o, -x, -y, x, o]).unflatten(0, (3, 3))
-    T = torch.eye(4, device=step.device)
-    T[:3, :3], T[:3, 3] = torch.linalg.matrix_exp(across), step[3:]
+    T = torch.eye(4)
+    T[:3, :3] = torch.from_numpy(Rotation.from_rotvec(step[:3].numpy()).as_matrix())
+    T[:3, 3] = step[3:]
     return T
 
 
