@@ -49,7 +49,7 @@ class Bridge:
         self.transform = backbones.transform(source)
         self._lockstep = lockstep
         self._take_device = backbones.take_device
-        self._align = backbones.config.align_poses
+        self._align = backbones.config.aligns
         self._stages: dict[str, Any] = {
             "geometry": backbones.geometry(source, self.transform),
             "semantics": backbones.semantics,

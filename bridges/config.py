@@ -28,6 +28,8 @@ NOTICED_BY = {
 }
 # Frames after which the state starts anew where nobody says: the small CUT3R was trained on 32.
 RESET_EVERY = {"mini": 32}
+# Whose poses are corrected by the images where nobody says; CUT3R's weights were not at hand to try.
+ALIGNED = ("mini",)
 UpdateRule = Literal["cut3r", "ttt3r"]
 DTYPES = ("auto", "float32", "bfloat16")
 
@@ -50,7 +52,8 @@ class BridgeConfig:
         update_rule: of CUT3R's state, ``cut3r`` or ``ttt3r`` (holds longer sequences).
         reset_every: frames after which CUT3R's state starts anew, poses chained; 0 = never; None:
             as `RESET_EVERY` has it.
-        align_poses: whether CUT3R's poses are corrected by the images (`DirectAlignment`).
+        align_poses: whether CUT3R's poses are corrected by the images (`DirectAlignment`); None: as
+            `ALIGNED` has it.
     """
 
     rfm: str = "sensor"
@@ -64,7 +67,7 @@ class BridgeConfig:
     state_attention: bool = False
     update_rule: UpdateRule = "cut3r"
     reset_every: int | None = None
-    align_poses: bool = False
+    align_poses: bool | None = None
 
     def __post_init__(self) -> None:
         _check_choice("rfm", self.rfm, RFMS)
@@ -77,6 +80,11 @@ class BridgeConfig:
     def resets(self) -> int:
         """``reset_every``, or what is usual for its geometry."""
         return RESET_EVERY.get(self.rfm, 0) if self.reset_every is None else self.reset_every
+
+    @property
+    def aligns(self) -> bool:
+        """``align_poses``, or what is usual for its geometry."""
+        return self.rfm in ALIGNED if self.align_poses is None else self.align_poses
 
     @property
     def neural(self) -> set[str]:

@@ -69,7 +69,7 @@ class Backbones:
 
         config, size = self.config, transform.image_size
         settings = Cut3rSettings(
-            config.update_rule, config.resets, config.state_attention, config.align_poses
+            config.update_rule, config.resets, config.state_attention, config.aligns
         )
         if size not in self._runners:
             shrink = self._cut3r.config.shrink

@@ -94,9 +94,9 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--align-poses",
-        action="store_true",
-        help="with --rfm=cut3r or mini: correct its poses so that what earlier frames saw has the"
-        " same colours in this one",
+        action=argparse.BooleanOptionalAction,
+        help="correct the poses of cut3r or mini so that what earlier frames saw has the same colours"
+        " in this one (default: of mini)",
     )
 
 

@@ -142,6 +142,7 @@ def test_what_is_not_installed(make_rgbd, kwargs, message):
         ({"reset_every": 9}, {"rfm": "cut3r"}),
         ({"reset_every": 9}, {"rfm": "mini"}),
         ({"align_poses": True}, {"rfm": "cut3r"}),
+        ({"align_poses": False}, {"rfm": "mini"}),
         ({"semantic_weights": "w.safetensors"}, {"semantic": "mini"}),
         ({"device": "cuda"}, {"semantic": "mini"}),
         ({"mask_weights": "w.safetensors"}, {"masks": "mini"}),
