@@ -28,7 +28,7 @@ NOTICED_BY = {
 }
 # Frames after which the state starts anew where nobody says: the small CUT3R was trained on 32.
 RESET_EVERY = {"mini": 32}
-# Whose poses are corrected by the images where nobody says; CUT3R's weights were not at hand to try.
+# Whose poses the images correct where nobody says; of CUT3R the weights were not at hand to try.
 ALIGNED = ("mini",)
 UpdateRule = Literal["cut3r", "ttt3r"]
 DTYPES = ("auto", "float32", "bfloat16")

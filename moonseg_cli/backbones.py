@@ -95,8 +95,8 @@ def add_backbones(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--align-poses",
         action=argparse.BooleanOptionalAction,
-        help="correct the poses of cut3r or mini so that what earlier frames saw has the same colours"
-        " in this one (default: of mini)",
+        help="correct the poses of cut3r or mini so that what earlier frames saw has the same"
+        " colours in this one (default: of mini)",
     )
 
 
