@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -137,7 +138,7 @@ class Bridge:
             units=geometry.units,
             poses=geometry.poses,
             stride=self.source.stride,
-            geometry=_backbone(geometry, geometry.channels),
+            geometry=self._corrected(_backbone(geometry, geometry.channels)),
             semantics=_backbone(semantics, semantics.channels),
             masks=_backbone(masks, 0),
             image_transform=self.transform.affine,
@@ -146,6 +147,10 @@ class Bridge:
             source=f"{self.source.kind}: {self.source.path}",
             skipped=tuple(self.source.skipped),
         )
+
+    def _corrected(self, told: Backbone) -> Backbone:
+        """Says it where poses are corrected, and only there: caches without it go on."""
+        return replace(told, config={**told.config, "poses": "aligned"}) if self._align else told
 
 
 def _backbone(made_by: Made, channels: int) -> Backbone:

@@ -68,9 +68,7 @@ class Backbones:
         from bridges.backbones.cut3r_geometry import Cut3rGeometry, Cut3rSettings, make_runner
 
         config, size = self.config, transform.image_size
-        settings = Cut3rSettings(
-            config.update_rule, config.resets, config.state_attention, config.aligns
-        )
+        settings = Cut3rSettings(config.update_rule, config.resets, config.state_attention)
         if size not in self._runners:
             shrink = self._cut3r.config.shrink
             seen = size[0] // shrink, size[1] // shrink

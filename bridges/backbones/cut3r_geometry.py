@@ -68,8 +68,6 @@ class Cut3rGeometry:
             "points": "world",
             "update_rule": self.settings.update_rule,
             "reset_every": self.settings.reset_every,
-            # Told where it is so: caches of before go on.
-            **({"poses": "aligned"} if self.settings.align_poses else {}),
         }
 
     def begin(self, first: SourceFrame) -> None:

@@ -22,13 +22,11 @@ class Cut3rSettings:
         update_rule: of its state.
         reset_every: frames after which the state starts anew; 0 = never.
         state_attention: whether A is given.
-        align_poses: whether the bridge corrects the poses by the images.
     """
 
     update_rule: UpdateRule = "cut3r"
     reset_every: int = 0
     state_attention: bool = False
-    align_poses: bool = False
 
 
 class Cut3rRunner:

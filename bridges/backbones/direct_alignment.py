@@ -197,18 +197,14 @@ def motion(step: Tensor) -> Tensor:
 
 def difference(prior: Tensor, T: Tensor) -> Tensor:
     """The ``[6]`` whose `motion` leads from one pose to another close to it, to first order."""
-    D = _inverse(prior) @ T
+    D = rigid_inverse(prior) @ T
     turn = torch.stack([D[2, 1] - D[1, 2], D[0, 2] - D[2, 0], D[1, 0] - D[0, 1]]) / 2
     return torch.cat([turn, T[:3, :3].T @ (T[:3, 3] - prior[:3, 3])])
 
 
 def _led(T: Tensor, told: Tensor, now: Tensor) -> Tensor:
     """Where a camera at ``T`` is after the motion from ``told`` to ``now``."""
-    return T @ _inverse(told) @ now
-
-
-def _inverse(T: Tensor) -> Tensor:
-    return rigid_inverse(T[None])[0]
+    return T @ rigid_inverse(told) @ now
 
 
 def _orthonormal(T: Tensor) -> Tensor:

@@ -119,6 +119,6 @@ class Cut3rStream:
 
 
 def rigid_inverse(T: Tensor) -> Tensor:
-    """Inverse of rotations with translations, ``[b 4 4]``."""
-    R = T[:, :3, :3].transpose(1, 2)
-    return torch.cat([torch.cat([R, -R @ T[:, :3, 3:]], dim=-1), T[:, 3:]], dim=1)
+    """Inverse of rotations with translations, ``[... 4 4]``."""
+    R = T[..., :3, :3].mT
+    return torch.cat([torch.cat([R, -R @ T[..., :3, 3:]], dim=-1), T[..., 3:, :]], dim=-2)
